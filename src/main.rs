@@ -1,0 +1,3 @@
+//! The `replay` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Finds what was refused in any text that carries a refusal.
