@@ -92,6 +92,16 @@ impl Pair {
         }
     }
 
+    /// The same pair with its first items at other places.
+    #[must_use]
+    pub fn at(self, first_call: u32, first_output: u32) -> Self {
+        Self {
+            first_call,
+            first_output,
+            ..self
+        }
+    }
+
     /// Whether a call has no output that answers its kind.
     ///
     /// Only a `function_call` beside nothing but `local_shell_call_output`s tells this apart from "no output at all".

@@ -4,6 +4,8 @@
 //! in `ARCHITECTURE.md`.
 
 pub mod clock;
+pub mod contract;
+pub mod endpoint;
 pub mod ids;
 pub mod ledger;
 pub mod rollout;

@@ -1,0 +1,331 @@
+//! What the rules look at in one request.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{CallKey, ItemIndex, ResponseKey};
+use crate::ledger::{Edits, Ledger, Pair};
+use crate::wire::item::{Flags, ItemKind};
+use crate::wire::refusal::RefusalKind;
+
+/// Where the text of an id stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In an item.
+    Item(ItemIndex),
+    /// A response id of the session.
+    Response(ResponseKey),
+}
+
+/// One thing for which a request can be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The rule.
+    pub kind: RefusalKind,
+    /// The kind of the item it names.
+    pub item: ItemKind,
+    /// The pair it names.
+    pub call: Option<CallKey>,
+    /// The item's place in the effective context; for faults of form, in `input`.
+    pub position: u32,
+    /// Where the id stands that the message names, if it is no call id.
+    pub place: Option<Place>,
+    /// Whether `store` was true, where the words depend on it.
+    pub stored: bool,
+}
+
+/// The first and the last of several faults of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The one that stands first.
+    pub first: Option<Fault>,
+    /// The one that stands last.
+    pub last: Option<Fault>,
+}
+
+impl Ends {
+    fn add(&mut self, fault: Fault) {
+        if self
+            .first
+            .is_none_or(|first| fault.position < first.position)
+        {
+            self.first = Some(fault);
+        }
+        if self.last.is_none_or(|last| fault.position >= last.position) {
+            self.last = Some(fault);
+        }
+    }
+}
+
+/// Everything in a request, together with what the server holds for it, that some world refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// An id or call id of a wrong form.
+    pub ill_formed: Option<Fault>,
+    /// An item id that stands twice.
+    pub duplicate_item: Option<Fault>,
+    /// A previous response that is not stored.
+    pub previous_not_found: Option<Fault>,
+    /// A referenced item that is not stored.
+    pub item_not_found: Option<Fault>,
+    /// Calls without output.
+    pub open: Ends,
+    /// Approval requests without answer.
+    pub approvals: Ends,
+    /// Outputs without call.
+    pub orphans: Ends,
+    /// Calls whose output stands before them.
+    pub early: Ends,
+    /// A second output for one call.
+    pub extra_output: Option<Fault>,
+    /// A second call with one id.
+    pub extra_call: Option<Fault>,
+    /// A reasoning item that its follower does not follow.
+    pub lone_reasoning: Option<Fault>,
+    /// It refers to state of the server that the session does not hold.
+    pub unknown_state: bool,
+}
+
+/// What of a request's ids is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// Items from this place on stand in `input`; those before it are held by the server.
+    pub input_from: u32,
+    /// Whether the ids of items are those that were really sent.
+    pub exact_ids: bool,
+}
+
+impl Facts {
+    /// Reads the facts off a context with `edits` made to it.
+    pub fn read(ledger: &Ledger, edits: &Edits, reads: Reads) -> Self {
+        let touched = if edits.is_empty() {
+            BTreeMap::new()
+        } else {
+            edits.touched(ledger)
+        };
+        let mut facts = Self::default();
+        let untouched = |key: &CallKey| !touched.contains_key(key);
+        for (set, which) in [
+            (ledger.orphans(), Which::Orphan),
+            (ledger.early(), Which::Early),
+        ] {
+            // only the ends matter, and only touched pairs stand between an end and the first that counts
+            let first = set.iter().find(|(_, key)| untouched(key));
+            let last = set.iter().rev().find(|(_, key)| untouched(key));
+            for (_, &key) in first.into_iter().chain(last) {
+                facts.add_pair(ledger, edits, key, ledger.pair(key), which);
+            }
+        }
+        if !ledger.open().is_empty() {
+            // approvals and other calls share one set; look on until one of each was seen
+            for other_than in [true, false] {
+                let is = |key: &CallKey| {
+                    untouched(key)
+                        && (ledger.open_kind(*key) == ItemKind::McpApprovalRequest) == other_than
+                };
+                let first = ledger.open().values().find(|key| is(key)).copied();
+                let last = ledger.open().values().rev().find(|key| is(key)).copied();
+                for key in first.into_iter().chain(last) {
+                    facts.add_pair(ledger, edits, key, ledger.pair(key), Which::Open);
+                }
+            }
+        }
+        for (which, set) in [
+            (Which::ExtraOutput, ledger.extra_outputs()),
+            (Which::ExtraCall, ledger.extra_calls()),
+        ] {
+            if let Some(&key) = set.iter().find(|key| untouched(key)) {
+                facts.add_pair(ledger, edits, key, ledger.pair(key), which);
+            }
+        }
+        for (&key, &pair) in &touched {
+            let kinds = [
+                (pair.is_open(), Which::Open),
+                (pair.is_orphan(), Which::Orphan),
+                (pair.is_early(), Which::Early),
+                (pair.has_extra_output(), Which::ExtraOutput),
+                (pair.has_extra_call(), Which::ExtraCall),
+            ];
+            for (holds, which) in kinds {
+                if holds {
+                    facts.add_touched(ledger, edits, key, pair, which);
+                }
+            }
+        }
+        facts.read_form(ledger, edits, reads);
+        facts
+    }
+
+    fn read_form(&mut self, ledger: &Ledger, edits: &Edits, reads: Reads) {
+        let kept = |position: &u32| edits.removed.binary_search(position).is_err();
+        let at = |position: u32, kind: RefusalKind| {
+            let slot = ledger.slot(position)?;
+            Some(Fault {
+                kind,
+                item: slot.kind,
+                call: slot.call(),
+                position: edits.moved(position),
+                place: Some(Place::Item(slot.item)),
+                stored: true,
+            })
+        };
+        if reads.exact_ids {
+            let ill = ledger
+                .ill_formed()
+                .range(reads.input_from..)
+                .find(|position| kept(position));
+            self.ill_formed = ill.and_then(|&position| {
+                let long = ledger.slot(position)?.flags.has(Flags::LONG_CALL_ID);
+                let kind = if long {
+                    RefusalKind::CallIdTooLong
+                } else {
+                    RefusalKind::BadItemId
+                };
+                let fault = at(position, kind)?;
+                Some(Fault {
+                    position: position - reads.input_from,
+                    ..fault
+                })
+            });
+        } else {
+            // a client may leave item ids out, but it cannot shorten a call id
+            let long = ledger
+                .ill_formed()
+                .range(reads.input_from..)
+                .find(|position| {
+                    kept(position)
+                        && ledger
+                            .slot(**position)
+                            .is_some_and(|s| s.flags.has(Flags::LONG_CALL_ID))
+                });
+            self.ill_formed = long.and_then(|&position| {
+                let fault = at(position, RefusalKind::CallIdTooLong)?;
+                Some(Fault {
+                    position: position - reads.input_from,
+                    ..fault
+                })
+            });
+        }
+        self.duplicate_item = ledger
+            .duplicate_ids()
+            .range(reads.input_from..)
+            .find(|(position, _)| kept(position))
+            .and_then(|(&position, _)| at(position, RefusalKind::DuplicateItem))
+            .map(|fault| Fault {
+                call: None,
+                ..fault
+            });
+        let trailing = ledger.trailing_reasoning();
+        self.lone_reasoning = ledger
+            .lone_reasoning()
+            .range(reads.input_from..)
+            .copied()
+            .chain(trailing.filter(|&position| position >= reads.input_from))
+            .find(kept)
+            .and_then(|position| at(position, RefusalKind::ReasoningWithoutFollower));
+    }
+
+    fn add_pair(&mut self, ledger: &Ledger, edits: &Edits, key: CallKey, pair: Pair, which: Which) {
+        let moved = pair.at(
+            moved(edits, pair.first_call),
+            moved(edits, pair.first_output),
+        );
+        let kinds = (
+            slot_kind(ledger, pair.first_call),
+            slot_kind(ledger, pair.first_output),
+        );
+        self.add(key, moved, which, kinds);
+    }
+
+    fn add_touched(
+        &mut self,
+        ledger: &Ledger,
+        edits: &Edits,
+        key: CallKey,
+        pair: Pair,
+        which: Which,
+    ) {
+        let mut call_kind = ItemKind::Other;
+        let mut output_kind = ItemKind::Other;
+        for (position, slot) in ledger.uses(key) {
+            if edits.removed.binary_search(&position).is_ok() {
+                continue;
+            }
+            if slot.kind.is_call() {
+                call_kind = slot.kind
+            } else {
+                output_kind = slot.kind
+            }
+        }
+        if output_kind == ItemKind::Other {
+            let inserted = edits.inserts.iter().find(|insert| insert.call == key);
+            output_kind = inserted.map_or(output_kind, |insert| insert.kind);
+        }
+        self.add(key, pair, which, (call_kind, output_kind));
+    }
+
+    fn add(
+        &mut self,
+        key: CallKey,
+        pair: Pair,
+        which: Which,
+        (call_kind, output_kind): (ItemKind, ItemKind),
+    ) {
+        let fault = |kind: RefusalKind, item: ItemKind, position: u32| Fault {
+            kind,
+            item,
+            call: Some(key),
+            position,
+            place: None,
+            stored: true,
+        };
+        let missing = fault(RefusalKind::MissingOutput, call_kind, pair.first_call);
+        match which {
+            Which::Open if call_kind == ItemKind::McpApprovalRequest => self.approvals.add(missing),
+            Which::Open => self.open.add(missing),
+            Which::Early => self.early.add(missing),
+            Which::Orphan => self.orphans.add(fault(
+                RefusalKind::OrphanOutput,
+                output_kind,
+                pair.first_output,
+            )),
+            Which::ExtraOutput => {
+                let found = fault(RefusalKind::DuplicateOutput, output_kind, pair.first_output);
+                self.extra_output = Some(earlier(self.extra_output, found));
+            }
+            Which::ExtraCall => {
+                let found = fault(RefusalKind::DuplicateCall, call_kind, pair.first_call);
+                self.extra_call = Some(earlier(self.extra_call, found));
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Open,
+    Orphan,
+    Early,
+    ExtraOutput,
+    ExtraCall,
+}
+
+fn earlier(old: Option<Fault>, new: Fault) -> Fault {
+    match old {
+        Some(old) if old.position <= new.position => old,
+        _ => new,
+    }
+}
+
+fn moved(edits: &Edits, position: u32) -> u32 {
+    if position == u32::MAX {
+        position
+    } else {
+        edits.moved(position)
+    }
+}
+
+fn slot_kind(ledger: &Ledger, position: u32) -> ItemKind {
+    ledger
+        .slot(position)
+        .map_or(ItemKind::Other, |slot| slot.kind)
+}

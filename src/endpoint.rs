@@ -1,0 +1,395 @@
+//! The server as a pure value: what it holds for each response id and conversation, in every world.
+//!
+//! An [`Endpoint`] is told each request and how it was answered, and says of the next request what its effective context
+//! is. Worlds differ in what a cut response leaves stored, so it keeps three books side by side. Contexts are nodes of
+//! one tree; nothing is copied when a conversation goes on.
+
+use std::collections::BTreeMap;
+
+use crate::contract::Stored;
+use crate::ids::{ItemIndex, ItemKey, ResponseKey};
+use crate::ledger::Ledger;
+use crate::session::tree::{Node, Tree};
+use crate::wire::item::{Item, ItemKind, Items};
+
+/// A request, as far as the server's books go.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming {
+    /// The thread it belongs to.
+    pub lane: u32,
+    /// `previous_response_id`.
+    pub previous: Option<ResponseKey>,
+    /// `conversation`.
+    pub conversation: Option<u32>,
+    /// Whether the response will be stored (`store`, by default true).
+    pub store: bool,
+    /// The WebSocket it came on; such a connection remembers its latest response even if that is not stored.
+    pub connection: Option<u32>,
+    /// `input`.
+    pub input: Node,
+}
+
+/// What a request means to the server of one world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Everything in effect: what the server holds, then the input.
+    pub node: Node,
+    /// How many items of it the server held.
+    pub held: u32,
+    /// How it found the previous response.
+    pub previous: Lookup,
+    /// The first item reference of the input that could not be resolved.
+    pub reference: Option<(ItemIndex, Lookup)>,
+}
+
+/// How a look-up went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Found, or nothing was asked for.
+    Found,
+    /// The session shows that it is not stored.
+    NotFound,
+    /// The session never saw it.
+    Unknown,
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// The response id, if it was named.
+    pub response: Option<ResponseKey>,
+    /// Whether the response reached its end.
+    pub complete: bool,
+    /// Items that were finished.
+    pub done: &'a [ItemIndex],
+    /// Items that were only begun.
+    pub half: &'a [ItemIndex],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    node: Node,
+    /// Remembered by this connection only.
+    connection: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Book {
+    /// `None`: seen, but not stored.
+    responses: BTreeMap<ResponseKey, Option<Kept>>,
+    conversations: BTreeMap<u32, Node>,
+    items: BTreeMap<ItemKey, ItemIndex>,
+}
+
+/// The server.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The contexts.
+    pub tree: Tree,
+    books: [Book; 3],
+    /// Latest unstored response of a connection and lane.
+    latest: BTreeMap<(u32, u32), ResponseKey>,
+    /// Every item id that was seen anywhere; a reference to another one says nothing.
+    seen: BTreeMap<ItemKey, ItemIndex>,
+    has_references: bool,
+    resolved: [BTreeMap<Node, (Node, Option<(ItemIndex, Lookup)>)>; 3],
+}
+
+impl Endpoint {
+    /// A server that has seen nothing yet. `tree` holds the inputs of the requests to come.
+    pub fn new(tree: Tree, items: &Items) -> Self {
+        Self {
+            tree,
+            books: Default::default(),
+            latest: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            has_references: items
+                .iter()
+                .any(|item| item.kind == ItemKind::ItemReference),
+            resolved: Default::default(),
+        }
+    }
+
+    /// What a request means to each of the three servers, in the order of [`Stored::ALL`].
+    pub fn contexts(
+        &mut self,
+        items: &dyn Fn(ItemIndex) -> Option<Item>,
+        request: &Incoming,
+    ) -> [Context; 3] {
+        let nothing = self.context(items, request, Stored::Nothing);
+        let sent = self.context(items, request, Stored::Sent);
+        let all = self.context(items, request, Stored::All);
+        [nothing, sent, all]
+    }
+
+    fn context(
+        &mut self,
+        items: &dyn Fn(ItemIndex) -> Option<Item>,
+        request: &Incoming,
+        stored: Stored,
+    ) -> Context {
+        let book = stored as usize;
+        let mut previous = Lookup::Found;
+        let mut base = Node::ROOT;
+        if let Some(key) = request.previous {
+            let kept = self
+                .books
+                .get(book)
+                .and_then(|book| book.responses.get(&key));
+            match kept {
+                Some(Some(kept))
+                    if kept.connection.is_none() || kept.connection == request.connection =>
+                {
+                    base = kept.node;
+                }
+                Some(_) => previous = Lookup::NotFound,
+                None => previous = Lookup::Unknown,
+            }
+        } else if let Some(conversation) = request.conversation {
+            let known = self
+                .books
+                .get(book)
+                .and_then(|book| book.conversations.get(&conversation));
+            match known {
+                Some(node) => base = *node,
+                // a conversation that this session did not see begin may hold anything
+                None => previous = Lookup::Unknown,
+            }
+        }
+        let (input, reference) = self.resolve(items, request.input, book);
+        let held = self.tree.len(base);
+        let node = if base == Node::ROOT {
+            input
+        } else {
+            self.append(base, input)
+        };
+        Context {
+            node,
+            held,
+            previous,
+            reference,
+        }
+    }
+
+    /// The input with item references replaced by the items they name.
+    fn resolve(
+        &mut self,
+        items: &dyn Fn(ItemIndex) -> Option<Item>,
+        input: Node,
+        book: usize,
+    ) -> (Node, Option<(ItemIndex, Lookup)>) {
+        if !self.has_references {
+            return (input, None);
+        }
+        let mut way = Vec::new();
+        let mut at = input;
+        let (mut node, mut missing) = loop {
+            if let Some(known) = self.resolved.get(book).and_then(|known| known.get(&at)) {
+                break *known;
+            }
+            match self.tree.pop(at) {
+                Some((before, item)) => {
+                    way.push((at, item));
+                    at = before;
+                }
+                None => break (Node::ROOT, None),
+            }
+        };
+        for (original, index) in way.into_iter().rev() {
+            let mut real = index;
+            if let Some(item) = items(index)
+                && item.kind == ItemKind::ItemReference
+                && let Some(id) = item.id
+            {
+                match self.books.get(book).and_then(|book| book.items.get(&id)) {
+                    Some(found) => real = *found,
+                    None if missing.is_some() => {}
+                    None if self.seen.contains_key(&id) => {
+                        missing = Some((index, Lookup::NotFound))
+                    }
+                    None => missing = Some((index, Lookup::Unknown)),
+                }
+            }
+            node = self.tree.push(node, real);
+            // what is missing now may be stored later: only keep what is whole
+            if missing.is_none()
+                && let Some(known) = self.resolved.get_mut(book)
+            {
+                known.insert(original, (node, None));
+            }
+        }
+        (node, missing)
+    }
+
+    /// The sequence `base` followed by the items of `tail`.
+    pub fn append(&mut self, base: Node, tail: Node) -> Node {
+        let items = self.tree.items(tail);
+        self.extend(base, &items)
+    }
+
+    /// The sequence `base` followed by `items`.
+    pub fn extend(&mut self, base: Node, items: &[ItemIndex]) -> Node {
+        items
+            .iter()
+            .fold(base, |node, item| self.tree.push(node, *item))
+    }
+
+    /// Books an answer to a request that was accepted with these contexts.
+    pub fn answered(
+        &mut self,
+        items: &dyn Fn(ItemIndex) -> Option<Item>,
+        request: &Incoming,
+        contexts: &[Context; 3],
+        answer: &Answered<'_>,
+    ) {
+        let mut last: Option<(Node, bool, Node)> = None;
+        for (book, context) in contexts.iter().enumerate() {
+            let stored = Stored::ALL.get(book).copied().unwrap_or(Stored::Nothing);
+            let keeps = answer.complete || stored != Stored::Nothing;
+            let with_half = !answer.complete && stored == Stored::All;
+            let node = match last {
+                Some((node, half, result)) if node == context.node && half == with_half => result,
+                _ => {
+                    let done = self.extend(context.node, answer.done);
+                    if with_half {
+                        self.extend(done, answer.half)
+                    } else {
+                        done
+                    }
+                }
+            };
+            last = Some((context.node, with_half, node));
+            let connection = if request.store {
+                None
+            } else {
+                request.connection
+            };
+            let remembered = keeps && (request.store || connection.is_some());
+            if let Some(key) = answer.response
+                && let Some(book) = self.books.get_mut(book)
+            {
+                book.responses
+                    .insert(key, remembered.then_some(Kept { node, connection }));
+            }
+            if let Some(conversation) = request.conversation
+                && let Some(book) = self.books.get_mut(book)
+                && keeps
+            {
+                book.conversations.insert(conversation, node);
+            }
+            if request.store && keeps && self.has_references {
+                let half = if with_half { answer.half } else { &[] };
+                let input = self.tree.items(request.input);
+                self.book_items(items, book, input.iter().chain(answer.done).chain(half));
+            }
+        }
+        if !request.store
+            && let (Some(connection), Some(key)) = (request.connection, answer.response)
+        {
+            let before = self.latest.insert((connection, request.lane), key);
+            if let Some(before) = before.filter(|before| *before != key) {
+                self.forget(before);
+            }
+        }
+    }
+
+    /// Books that a continuation failed: on a connection without storing, the id it continued is gone
+    /// (responses-api.md 4).
+    pub fn refused(&mut self, request: &Incoming) {
+        if !request.store
+            && request.connection.is_some()
+            && let Some(previous) = request.previous
+        {
+            self.forget(previous);
+        }
+    }
+
+    fn forget(&mut self, key: ResponseKey) {
+        for book in &mut self.books {
+            if let Some(kept) = book.responses.get_mut(&key) {
+                *kept = None;
+            }
+        }
+    }
+
+    fn book_items<'a>(
+        &mut self,
+        items: &dyn Fn(ItemIndex) -> Option<Item>,
+        book: usize,
+        found: impl Iterator<Item = &'a ItemIndex>,
+    ) {
+        for index in found {
+            let Some(item) = items(*index) else { continue };
+            let (Some(id), false) = (item.id, item.kind == ItemKind::ItemReference) else {
+                continue;
+            };
+            self.seen.insert(id, *index);
+            if let Some(book) = self.books.get_mut(book) {
+                book.items.insert(id, *index);
+            }
+        }
+    }
+
+    /// Notes items whose ids the session has seen, stored or not.
+    pub fn saw(&mut self, items: &dyn Fn(ItemIndex) -> Option<Item>, found: &[ItemIndex]) {
+        if !self.has_references {
+            return;
+        }
+        for index in found {
+            if let Some(id) = items(*index).and_then(|item| item.id) {
+                self.seen.insert(id, *index);
+            }
+        }
+    }
+}
+
+/// A ledger that follows one context through the tree, taking back only what differs.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    nodes: Vec<Node>,
+    ledger: Ledger,
+}
+
+impl Cursor {
+    /// Moves to a context and returns its ledger.
+    pub fn go(
+        &mut self,
+        tree: &Tree,
+        items: &dyn Fn(ItemIndex) -> Option<Item>,
+        node: Node,
+    ) -> &Ledger {
+        let mut way = Vec::new();
+        let mut at = node;
+        loop {
+            let depth = tree.len(at) as usize;
+            let here = depth.checked_sub(1).and_then(|last| self.nodes.get(last));
+            if depth == 0 || here == Some(&at) {
+                self.nodes.truncate(depth);
+                self.ledger.truncate(depth as u32);
+                break;
+            }
+            match tree.pop(at) {
+                Some((before, item)) => {
+                    way.push((at, item));
+                    at = before;
+                }
+                None => break,
+            }
+        }
+        for (node, index) in way.into_iter().rev() {
+            if let Some(item) = items(index) {
+                self.ledger.push(index, &item);
+                self.nodes.push(node);
+            }
+        }
+        &self.ledger
+    }
+
+    /// The ledger of the context it is at.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+#[cfg(test)]
+mod tests;
