@@ -3,6 +3,7 @@
 //! The library behind the command line `replay`. Rooms, in the order in which they may import each other, are described
 //! in `ARCHITECTURE.md`.
 
+pub mod check;
 pub mod clock;
 pub mod contract;
 pub mod endpoint;
@@ -10,4 +11,6 @@ pub mod ids;
 pub mod ledger;
 pub mod rollout;
 pub mod session;
+pub mod strategy;
+pub mod timeline;
 pub mod wire;

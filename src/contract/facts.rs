@@ -151,6 +151,21 @@ impl Facts {
                 }
             }
         }
+        for (index, insert) in edits
+            .inserts
+            .iter()
+            .enumerate()
+            .filter(|(_, insert)| insert.is_foreign(ledger))
+        {
+            facts.orphans.add(Fault {
+                kind: RefusalKind::OrphanOutput,
+                item: insert.kind,
+                call: Some(insert.call),
+                position: edits.place_of(index),
+                place: None,
+                stored: true,
+            });
+        }
         facts.read_form(ledger, edits, reads);
         facts
     }

@@ -17,6 +17,14 @@ pub struct Insert {
     pub call: CallKey,
 }
 
+impl Insert {
+    /// Whether its kind is of another family than the calls of its id: it answers nothing and is an orphan itself.
+    pub fn is_foreign(&self, ledger: &Ledger) -> bool {
+        let known = ledger.uses(self.call).next();
+        known.is_some_and(|(_, slot)| slot.kind.family() != self.kind.family())
+    }
+}
+
 /// Insertions and removals, in terms of the places before any of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edits {
@@ -51,7 +59,11 @@ impl Edits {
     /// The pairs that the edits touch, as they stand afterwards. Places are those after the edits, doubled in resolution
     /// by nothing: only their order counts, so an insertion before place `p` stands between `p - 1` and `p`.
     pub fn touched(&self, ledger: &Ledger) -> BTreeMap<CallKey, Pair> {
-        let mut keys: BTreeSet<CallKey> = self.inserts.iter().map(|insert| insert.call).collect();
+        let own = self
+            .inserts
+            .iter()
+            .filter(|insert| !insert.is_foreign(ledger));
+        let mut keys: BTreeSet<CallKey> = own.map(|insert| insert.call).collect();
         keys.extend(
             self.removed
                 .iter()
@@ -70,7 +82,7 @@ impl Edits {
             }
         }
         for (index, insert) in self.inserts.iter().enumerate() {
-            if insert.call == key {
+            if insert.call == key && !insert.is_foreign(ledger) {
                 pair.add(self.place_of(index), insert.kind);
             }
         }

@@ -1,0 +1,268 @@
+//! What a run of a session under one strategy found.
+
+use super::Strategy;
+use crate::contract::{DependsOn, Fault, Outcome, WorldSet};
+use crate::ids::{CallKey, LineNo};
+use crate::session::Session;
+use crate::session::exchange::{RecordedRefusal, Transport};
+use crate::wire::item::ItemKind;
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It stands in the file.
+    Recorded,
+    /// It was rebuilt from a rollout.
+    Rebuilt,
+    /// It is the request the client would send next.
+    Probe,
+}
+
+impl Origin {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Rebuilt => "rebuilt",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// An output that a strategy made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Injected {
+    /// The call it answers.
+    pub call: CallKey,
+    /// Its kind.
+    pub kind: ItemKind,
+    /// Its place among the items of the effective context.
+    pub position: u32,
+    /// Whether the session shows that the tool had finished: "aborted" is then false.
+    pub is_false: bool,
+}
+
+/// One request and what the contract says of it.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The lane, an index into the recording's lanes; 0 for a rollout.
+    pub lane: u32,
+    /// The exchange's number in the recording.
+    pub exchange: Option<u32>,
+    /// The turn, from 1; 0 where it belongs to none.
+    pub turn: u32,
+    /// The line it stands on, or, rebuilt, the line in front of which it stands; 0 for a probe.
+    pub line: LineNo,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Whether it is what went over the wire, byte for byte.
+    pub exact: bool,
+    /// How many items it carries in `input`.
+    pub input_items: u32,
+    /// How it travelled.
+    pub transport: Transport,
+    /// What the contract says.
+    pub outcome: Outcome,
+    /// The status that was recorded.
+    pub recorded_status: Option<u16>,
+    /// The refusal that was recorded.
+    pub recorded: Option<RecordedRefusal>,
+    /// Whether the recorded answer is possible under the contract.
+    pub agrees: Option<bool>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// The last refusal seen, kept if a later attempt was accepted.
+    pub refusal: Option<Fault>,
+    /// What the strategy put in.
+    pub injected: Vec<Injected>,
+    /// Places of the items it left out.
+    pub removed: Vec<u32>,
+    /// Whether the strategy changed the request in any way.
+    pub changed: bool,
+    /// Whether the strategy would send the same request for ever.
+    pub loops: bool,
+}
+
+impl Judged {
+    /// Whether it is refused and stays so.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.outcome, Outcome::Refused(_))
+    }
+
+    /// The policies it depends on.
+    pub fn depends_on(&self) -> &[DependsOn] {
+        match &self.outcome {
+            Outcome::Depends { on, .. } => on,
+            _ => &[],
+        }
+    }
+}
+
+/// The verdict on a session under one strategy, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The endpoint could not be reached or broke off.
+    Failed,
+    /// A recorded answer contradicts the contract.
+    Disagrees,
+    /// A request was refused and stayed refused.
+    Refused,
+    /// Accepted in some worlds only.
+    Depends,
+    /// The evidence is not on file.
+    CannotTell,
+    /// A real endpoint answered differently.
+    Diverged,
+    /// A strategy changed something, then every request was accepted.
+    Recovered,
+    /// Every request was accepted as it stood.
+    Clean,
+}
+
+impl Verdict {
+    /// All verdicts, worst first.
+    pub const ALL: [Self; 8] = [
+        Self::Failed,
+        Self::Disagrees,
+        Self::Refused,
+        Self::Depends,
+        Self::CannotTell,
+        Self::Diverged,
+        Self::Recovered,
+        Self::Clean,
+    ];
+
+    /// The name on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Disagrees => "disagrees",
+            Self::Refused => "refused",
+            Self::Depends => "depends",
+            Self::CannotTell => "cannot_tell",
+            Self::Diverged => "diverged",
+            Self::Recovered => "recovered",
+            Self::Clean => "clean",
+        }
+    }
+
+    /// The exit status it leads to.
+    pub fn exit(self) -> u8 {
+        match self {
+            Self::Failed | Self::CannotTell => 4,
+            Self::Disagrees | Self::Refused | Self::Depends | Self::Diverged => 1,
+            Self::Recovered | Self::Clean => 0,
+        }
+    }
+
+    /// Finds a verdict by its name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
+}
+
+/// What a strategy costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Score {
+    /// Whether every request was accepted.
+    pub accepted: bool,
+    /// Whether no finished tool's output was replaced or left out by the strategy.
+    pub real_outputs_kept: bool,
+    /// Outputs that say "aborted" of a tool that had finished; each call counts once.
+    pub false_statements: u32,
+    /// Items the strategy left out; each counts once.
+    pub items_lost: u32,
+    /// How many requests were sent.
+    pub requests_sent: u32,
+}
+
+/// A session under one strategy.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The strategy that was asked for.
+    pub strategy: Strategy,
+    /// The strategy that was used.
+    pub resolved: Strategy,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// For a recording whose recorded refusal the contract confirms: true.
+    pub reproduced: Option<bool>,
+    /// What must be said beside the verdict.
+    pub note: Option<String>,
+    /// What the strategy costs.
+    pub score: Score,
+    /// The requests, in order.
+    pub requests: Vec<Judged>,
+    /// The worlds that the recorded answers left.
+    pub worlds: WorldSet,
+    /// Whether a user message stands in the file that nothing answers.
+    pub unanswered_user: Option<LineNo>,
+    /// Whether anything on file explains why a message may be unanswered: an open call, an orphan or a chain.
+    pub explained: bool,
+}
+
+impl Run {
+    /// Puts verdict, score and note together from the requests.
+    pub(crate) fn conclude(requests: Vec<Judged>, worlds: WorldSet, mut score: Score) -> Self {
+        let mut verdict = Verdict::Clean;
+        let mut reproduced = None;
+        let mut note = None;
+        score.accepted = requests
+            .iter()
+            .all(|request| request.outcome == Outcome::Accepted);
+        for request in &requests {
+            let of_this = verdict_of(request);
+            verdict = verdict.min(of_this);
+            if request.is_refused() && request.recorded.is_some() {
+                reproduced = Some(reproduced.unwrap_or(true) && request.agrees == Some(true));
+            }
+            if request.loops {
+                note = Some("would loop: the refusal names the same call again and again, and the strategy has no bound".to_owned());
+            }
+        }
+        Self {
+            strategy: Strategy::None,
+            resolved: Strategy::None,
+            verdict,
+            reproduced: if verdict == Verdict::Refused {
+                reproduced
+            } else {
+                None
+            },
+            note,
+            score,
+            requests,
+            worlds,
+            unanswered_user: None,
+            explained: false,
+        }
+    }
+
+    /// Turns a green verdict into [`Verdict::CannotTell`] where the file's era cannot show what would contradict it.
+    pub(crate) fn apply_cannot_tell(&mut self, session: &Session) {
+        let green = matches!(self.verdict, Verdict::Clean | Verdict::Recovered);
+        if green
+            && !self.explained
+            && let Some(line) = self.unanswered_user
+            && super::forgets_interrupted_turns(session)
+        {
+            self.verdict = Verdict::CannotTell;
+            self.note = Some(format!(
+                "nothing answers the user message on line {line}, and this client's files keep nothing of an interrupted turn: whether a request was refused is not on disk. Record the session to find out."
+            ));
+        }
+    }
+}
+
+fn verdict_of(request: &Judged) -> Verdict {
+    if request.agrees == Some(false) {
+        return Verdict::Disagrees;
+    }
+    match &request.outcome {
+        Outcome::Refused(_) => Verdict::Refused,
+        Outcome::Depends { .. } => Verdict::Depends,
+        Outcome::Unknown => Verdict::CannotTell,
+        Outcome::Accepted if request.changed => Verdict::Recovered,
+        Outcome::Accepted => Verdict::Clean,
+    }
+}

@@ -1,0 +1,218 @@
+//! Open calls of a recording.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Cause, OpenCall, Tool};
+use crate::ids::{CallKey, ItemIndex, ResponseKey};
+use crate::session::exchange::{Exchange, Purpose, Recording};
+use crate::wire::item::{Flags, ItemKind};
+
+pub(super) fn open_calls(recording: &Recording) -> Vec<OpenCall> {
+    let lanes = recording.lanes.len().max(1) as u32;
+    let mut found: Vec<OpenCall> = (0..lanes)
+        .flat_map(|lane| Lane::read(recording, lane).open())
+        .collect();
+    found.sort_by_key(|call| (call.exchange, call.item));
+    found
+}
+
+/// One lane's exchanges and what they carried.
+struct Lane<'a> {
+    recording: &'a Recording,
+    number: u32,
+    exchanges: Vec<&'a Exchange>,
+    by_response: BTreeMap<ResponseKey, usize>,
+    /// Where each call was opened.
+    opened: BTreeMap<CallKey, (usize, ItemIndex)>,
+    /// Exchanges that carried an output of the call, and whether it is a real one.
+    carried: BTreeMap<CallKey, Vec<(usize, bool)>>,
+    /// Whether something later says that the turn was aborted.
+    aborted_at: Vec<usize>,
+}
+
+impl<'a> Lane<'a> {
+    fn read(recording: &'a Recording, number: u32) -> Self {
+        let of_lane = |exchange: &&Exchange| {
+            exchange.lane == number && exchange.purpose != Purpose::NotJudged
+        };
+        let mut lane = Self {
+            recording,
+            number,
+            exchanges: recording.exchanges.iter().filter(of_lane).collect(),
+            by_response: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            aborted_at: Vec::new(),
+        };
+        let mut last = crate::session::tree::Node::ROOT;
+        for (at, exchange) in lane.exchanges.iter().enumerate() {
+            // what the request repeats of the one before was looked at there
+            let fresh = recording
+                .tree
+                .nodes_since(common(recording, last, exchange), exchange.request.input);
+            last = exchange.request.input;
+            for (_, index) in fresh {
+                let Some(item) = recording.items.get(index) else {
+                    continue;
+                };
+                if item.kind == ItemKind::Message && item.flags.has(Flags::ABORTED) {
+                    lane.aborted_at.push(at);
+                }
+                let Some(call) = item.call else { continue };
+                if item.kind.is_output() {
+                    lane.carried
+                        .entry(call)
+                        .or_default()
+                        .push((at, !item.flags.has(Flags::ABORTED)));
+                } else {
+                    lane.opened.entry(call).or_insert((at, index));
+                }
+            }
+            for &index in &exchange.answer.done {
+                if let Some(item) = recording.items.get(index)
+                    && let (true, Some(call)) = (item.kind.is_call(), item.call)
+                {
+                    lane.opened.entry(call).or_insert((at, index));
+                }
+            }
+            if let Some(response) = exchange.answer.response {
+                lane.by_response.insert(response, at);
+            }
+        }
+        lane
+    }
+
+    /// Calls and outputs in the context of the lane's last request, what it was answered included.
+    fn context(&self) -> (BTreeSet<CallKey>, BTreeSet<CallKey>) {
+        let mut calls = BTreeSet::new();
+        let mut outputs = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut at = self.exchanges.len().checked_sub(1);
+        while let Some(index) = at.filter(|index| seen.insert(*index)) {
+            let Some(exchange) = self.exchanges.get(index) else {
+                break;
+            };
+            let input = self.recording.tree.items(exchange.request.input);
+            for item in input
+                .iter()
+                .chain(&exchange.answer.done)
+                .filter_map(|index| self.recording.items.get(*index))
+            {
+                if let Some(call) = item.call {
+                    if item.kind.is_call() {
+                        calls.insert(call)
+                    } else {
+                        outputs.insert(call)
+                    };
+                }
+            }
+            at = exchange
+                .request
+                .previous
+                .and_then(|key| self.by_response.get(&key).copied());
+        }
+        (calls, outputs)
+    }
+
+    fn open(&self) -> Vec<OpenCall> {
+        let (calls, outputs) = self.context();
+        self.opened
+            .iter()
+            .filter_map(|(&call, &(at, item))| {
+                let in_effect = calls.contains(&call);
+                let carried = self.carried.get(&call).map_or(&[][..], Vec::as_slice);
+                let open = if in_effect {
+                    !outputs.contains(&call)
+                } else {
+                    carried.is_empty()
+                };
+                if !open {
+                    return None;
+                }
+                let exchange = self.exchanges.get(at)?;
+                let real = carried
+                    .iter()
+                    .rev()
+                    .find(|(_, real)| *real)
+                    .or(carried.last());
+                let tool = match real {
+                    Some((at, true)) => self
+                        .exchanges
+                        .get(*at)
+                        .map_or(Tool::Unknown, |e| Tool::Finished(e.line)),
+                    _ => Tool::Unknown,
+                };
+                Some(OpenCall {
+                    call,
+                    kind: self.recording.items.get(item)?.kind,
+                    item,
+                    lane: self.number,
+                    exchange: Some(exchange.number),
+                    line: exchange.line,
+                    cause: self.cause(call, at, real.map(|(at, _)| *at), in_effect),
+                    tool,
+                    effective: in_effect,
+                })
+            })
+            .collect()
+    }
+
+    fn cause(
+        &self,
+        call: CallKey,
+        opened: usize,
+        carried: Option<usize>,
+        in_effect: bool,
+    ) -> Cause {
+        if let Some(exchange) = carried.and_then(|at| self.exchanges.get(at)) {
+            return Cause::SentInUnfinishedResponse {
+                exchange: Some(exchange.number),
+                line: exchange.line,
+            };
+        }
+        let others = self.recording.items.same_id(call);
+        if others.iter().any(|other| self.carried.contains_key(other)) {
+            return Cause::WrongKind;
+        }
+        if self
+            .exchanges
+            .get(opened)
+            .is_some_and(|exchange| exchange.answer.is_cut())
+        {
+            return Cause::StreamCut;
+        }
+        if self.aborted_at.iter().any(|&at| at > opened) {
+            return Cause::Interrupted;
+        }
+        if opened + 1 == self.exchanges.len() {
+            return Cause::InFlight;
+        }
+        if in_effect {
+            Cause::Unknown
+        } else {
+            Cause::Hidden
+        }
+    }
+}
+
+/// The last node that an input shares with the one before.
+fn common(
+    recording: &Recording,
+    last: crate::session::tree::Node,
+    exchange: &Exchange,
+) -> crate::session::tree::Node {
+    let (mut a, mut b) = (last, exchange.request.input);
+    let tree = &recording.tree;
+    while a != b {
+        let longer = if tree.len(a) >= tree.len(b) {
+            &mut a
+        } else {
+            &mut b
+        };
+        match tree.pop(*longer) {
+            Some((before, _)) => *longer = before,
+            None => return crate::session::tree::Node::ROOT,
+        }
+    }
+    a
+}
