@@ -7,9 +7,14 @@
 //! [`effective`] rebuilds the history as Codex itself would on resume. This room opens no files: it is handed a reader,
 //! and a [`Library`] where one file begins in another.
 
+mod document;
 pub mod effective;
-pub mod line;
+mod event;
+mod fields;
+mod line;
 pub mod reader;
+
+pub use line::sniff;
 
 use std::io::Read;
 
@@ -64,6 +69,8 @@ pub struct Meta {
     pub base: Option<HistoryBase>,
     /// Whether the meta line says `history_mode: paginated`.
     pub paginated: bool,
+    /// `subagent_history_start_ordinal`: lines before it are inherited, not the sub-agent's own (codex #33432).
+    pub own_history_from: Option<u64>,
 }
 
 /// The place in another file where this file's history begins (codex.md 1.4, 1.7).
@@ -167,6 +174,8 @@ pub struct Rollout {
     pub files: Vec<File>,
     /// What could not be read as it should be.
     pub problems: Vec<Problem>,
+    /// Whether part of its history could not be read: a file it begins in is missing or unfit (see the problems).
+    pub incomplete: bool,
     /// How many lines its own file has.
     pub lines: LineNo,
     /// How many bytes its own file has.
@@ -188,6 +197,7 @@ impl Rollout {
                 thread_id: None,
             }],
             problems: Vec::new(),
+            incomplete: false,
             lines: 0,
             bytes: 0,
         }
