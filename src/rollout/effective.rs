@@ -146,4 +146,6 @@ fn is_context(items: &Items, index: ItemIndex) -> bool {
 }
 
 #[cfg(test)]
+mod corpus_test;
+#[cfg(test)]
 mod tests;
