@@ -9,6 +9,8 @@ pub mod contract;
 pub mod endpoint;
 pub mod ids;
 pub mod ledger;
+pub mod replay;
+pub mod report;
 pub mod rollout;
 pub mod session;
 pub mod strategy;

@@ -8,6 +8,7 @@ pub mod body;
 pub mod delta;
 pub mod exchange;
 pub mod format;
+pub mod label;
 pub mod lanes;
 pub mod reader;
 pub mod tree;

@@ -36,6 +36,7 @@ pub(super) fn rebuild(rollout: &Rollout, options: &Options) -> Script {
         in_run: false,
         groups: Vec::new(),
         turn: 0,
+        waiting: None,
     };
     for step in &rollout.steps {
         match step {
@@ -67,6 +68,8 @@ struct Builder {
     /// What came behind the run.
     groups: Vec<Group>,
     turn: u32,
+    /// The line of the last user message while nothing answers it.
+    waiting: Option<LineNo>,
 }
 
 impl Builder {
@@ -81,6 +84,7 @@ impl Builder {
             }
             return;
         }
+        self.waiting = None;
         // the request that this response answers carried all that came since
         let input: Vec<ItemIndex> = self
             .groups
@@ -110,6 +114,16 @@ impl Builder {
         let Some(item) = self.script.items.get(index).copied() else {
             return;
         };
+        match item.author {
+            Author::User => {
+                // two user messages in a row: nothing answered the first one
+                if let Some(line) = self.waiting.replace(item.line) {
+                    self.script.unanswered_user = Some(line);
+                }
+            }
+            Author::Model => self.waiting = None,
+            Author::Client => {}
+        }
         if self.last.is_none() {
             self.above.push(index);
             return;

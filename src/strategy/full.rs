@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::judge::{Case, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, View};
-use super::run::{Judged, Origin, Run, Score};
+use super::run::{Judged, Origin, Run, Score, picture};
 use super::wire::{injected, is_finished};
 use super::{Options, Probe, Strategy};
 use crate::contract::{Outcome, WorldSet};
@@ -47,6 +47,7 @@ pub(super) fn run(
         false_calls: BTreeSet::new(),
         lost: BTreeSet::new(),
         real_outputs_kept: true,
+        pictured: false,
         sent: 0,
     };
     runner.walk();
@@ -83,6 +84,7 @@ struct Runner<'a> {
     false_calls: BTreeSet<CallKey>,
     lost: BTreeSet<ItemIndex>,
     real_outputs_kept: bool,
+    pictured: bool,
     sent: u32,
 }
 
@@ -282,6 +284,13 @@ impl Runner<'_> {
         self.sent += judgement.sends;
         self.answered = answered;
         let changed = !judgement.edits.is_empty();
+        let mut shown = Vec::new();
+        if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
+            (self.pictured, &judgement.outcome)
+        {
+            shown = picture(&self.ledger, fault, 0);
+            self.pictured = true;
+        }
         self.judged.push(Judged {
             lane: 0,
             exchange: None,
@@ -301,6 +310,7 @@ impl Runner<'_> {
             removed: judgement.edits.removed,
             changed,
             loops: judgement.loops,
+            shown,
         });
     }
 
@@ -311,7 +321,7 @@ impl Runner<'_> {
         if let Some(line) = self.user_line {
             self.unanswered = Some(line);
         }
-        if self.ledger.open().is_empty() && !(last_is_user && self.user_line.is_some()) {
+        if self.ledger.open().is_empty() && self.user_line.is_none() {
             return;
         }
         let length = self.ledger.len();

@@ -1,8 +1,11 @@
 //! What a run of a session under one strategy found.
 
+use std::collections::BTreeSet;
+
 use super::Strategy;
 use crate::contract::{DependsOn, Fault, Outcome, WorldSet};
-use crate::ids::{CallKey, LineNo};
+use crate::ids::{CallKey, ItemIndex, LineNo};
+use crate::ledger::Ledger;
 use crate::session::Session;
 use crate::session::exchange::{RecordedRefusal, Transport};
 use crate::wire::item::ItemKind;
@@ -40,6 +43,62 @@ pub struct Injected {
     pub position: u32,
     /// Whether the session shows that the tool had finished: "aborted" is then false.
     pub is_false: bool,
+}
+
+/// An item near the fault of a request that did not get through, for a picture of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its place in the effective context.
+    pub position: u32,
+    /// The item; one that stands in no file (a probe's message) has an index outside of the session.
+    pub item: ItemIndex,
+    /// Its kind.
+    pub kind: ItemKind,
+    /// The pair it belongs to.
+    pub call: Option<CallKey>,
+    /// Whether the server held it; otherwise it stands in `input`.
+    pub held: bool,
+    /// Whether it is what the fault is about.
+    pub at_fault: bool,
+}
+
+/// How many items around a fault, and at the end of the request, a picture shows.
+const AROUND: u32 = 2;
+
+/// The items around a fault and those at the end of the request.
+pub(super) fn picture(ledger: &Ledger, fault: &Fault, input_from: u32) -> Vec<Shown> {
+    let at = match fault.call {
+        Some(call) => {
+            let pair = ledger.pair(call);
+            if fault.item.is_call() {
+                pair.first_call
+            } else {
+                pair.first_output
+            }
+        }
+        None => fault.position,
+    };
+    let length = ledger.len();
+    let near = at.saturating_sub(AROUND)..(at.saturating_add(AROUND + 1)).min(length);
+    let input = input_from..(input_from + AROUND).min(length);
+    let end = length.saturating_sub(AROUND)..length;
+    let places: BTreeSet<u32> = near.chain(input).chain(end).collect();
+    places
+        .into_iter()
+        .filter_map(|position| {
+            let slot = ledger.slot(position)?;
+            Some(Shown {
+                position,
+                item: slot.item,
+                kind: slot.kind,
+                call: slot.call(),
+                held: position < input_from,
+                at_fault: fault
+                    .call
+                    .map_or(position == at, |call| slot.call() == Some(call)),
+            })
+        })
+        .collect()
 }
 
 /// One request and what the contract says of it.
@@ -81,6 +140,8 @@ pub struct Judged {
     pub changed: bool,
     /// Whether the strategy would send the same request for ever.
     pub loops: bool,
+    /// The items around the fault; only for the first request of a run that does not get through.
+    pub shown: Vec<Shown>,
 }
 
 impl Judged {

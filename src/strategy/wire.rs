@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::{Case, Judgement, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, Plan, View};
-use super::run::{Injected, Judged, Origin, Run, Score};
+use super::run::{Injected, Judged, Origin, Run, Score, Shown, picture};
 use super::{Options, Probe, Strategy};
 use crate::contract::{Outcome, WorldSet};
 use crate::endpoint::{Answered, Context, Cursor, Endpoint, Incoming};
@@ -231,6 +231,7 @@ struct Runner<'a> {
     of_ask: Vec<usize>,
     false_calls: BTreeSet<CallKey>,
     lost: BTreeSet<(u32, ItemIndex)>,
+    pictured: bool,
     score: Score,
 }
 
@@ -248,6 +249,7 @@ impl<'a> Runner<'a> {
             of_ask: Vec::new(),
             false_calls: BTreeSet::new(),
             lost: BTreeSet::new(),
+            pictured: false,
             score: Score {
                 accepted: true,
                 real_outputs_kept: true,
@@ -458,7 +460,18 @@ impl<'a> Runner<'a> {
             input.len() as u32
         };
         let changed = on_history || !judgement.edits.is_empty();
-        self.record(ask, judgement, injected, input_items, changed);
+        let mut pictured = Vec::new();
+        if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
+            (self.pictured, &judgement.outcome)
+        {
+            let input_from = case
+                .variants
+                .get(judgement.variant)
+                .map_or(0, |variant| variant.input_from);
+            pictured = picture(shown, fault, input_from);
+            self.pictured = true;
+        }
+        self.record(ask, judgement, injected, input_items, changed, pictured);
     }
 
     fn record(
@@ -468,6 +481,7 @@ impl<'a> Runner<'a> {
         injected: Vec<Injected>,
         input_items: u32,
         changed: bool,
+        shown: Vec<Shown>,
     ) {
         self.score.requests_sent += judgement.sends;
         let judged = Judged {
@@ -479,6 +493,7 @@ impl<'a> Runner<'a> {
             removed: judgement.edits.removed,
             changed,
             loops: judgement.loops,
+            shown,
             ..blank(ask, input_items, Outcome::Accepted)
         };
         let first = ask
@@ -495,6 +510,7 @@ impl<'a> Runner<'a> {
                 let recorded = judged.recorded.clone().or(first_judged.recorded.take());
                 let recorded_status = judged.recorded_status.or(first_judged.recorded_status);
                 let changed = first_judged.changed || judged.changed;
+                let shown = std::mem::take(&mut first_judged.shown);
                 let identity = (first_judged.exchange, first_judged.line);
                 *first_judged = Judged {
                     attempts,
@@ -505,6 +521,11 @@ impl<'a> Runner<'a> {
                     changed,
                     exchange: identity.0,
                     line: identity.1,
+                    shown: if shown.is_empty() {
+                        judged.shown.clone()
+                    } else {
+                        shown
+                    },
                     ..judged
                 };
                 self.of_ask.push(first.unwrap_or(0));
@@ -649,5 +670,6 @@ fn blank(ask: &Ask, input_items: u32, outcome: Outcome) -> Judged {
         removed: Vec::new(),
         changed: false,
         loops: false,
+        shown: Vec::new(),
     }
 }

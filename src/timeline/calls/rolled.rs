@@ -71,7 +71,7 @@ pub(super) fn open_calls(rollout: &Rollout) -> Vec<OpenCall> {
 }
 
 /// The pairing over all item lines, rolled back or not.
-pub fn raw_ledger(rollout: &Rollout) -> Ledger {
+fn raw_ledger(rollout: &Rollout) -> Ledger {
     let mut ledger = Ledger::default();
     for step in &rollout.steps {
         if let Step::Item(index) = step
@@ -176,7 +176,10 @@ impl Evidence {
                     };
                     if item.kind == ItemKind::Message && item.flags.has(Flags::ABORTED) {
                         Cause::Interrupted
-                    } else if item.author == Author::User {
+                    } else if item.author == Author::User
+                        || (item.author == Author::Model && item.kind == ItemKind::Message)
+                    {
+                        // the conversation went on
                         Cause::Unknown
                     } else {
                         // tools of one response end at their own time; this may be a neighbour's output

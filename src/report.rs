@@ -1,0 +1,49 @@
+//! Results as text for people and as JSON for programs.
+//!
+//! Draws only: everything that is said was found elsewhere. Text from sessions is hostile; it passes [`safe`] on its way to
+//! a screen.
+
+pub mod check;
+pub mod json;
+pub mod picture;
+pub mod style;
+pub mod text;
+
+/// A text with everything that a terminal could take for a command made visible.
+///
+/// Control characters become their symbols (`␛` for escape), line ends a return arrow, and characters that turn the
+/// direction of writing are named. What is left may be printed anywhere.
+pub fn safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push('⏎'),
+            '\t' => out.push(' '),
+            '\u{0}'..='\u{1f}' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('�')),
+            '\u{7f}' => out.push('␡'),
+            '\u{80}'..='\u{9f}' => out.push('�'),
+            '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{61c}'
+            | '\u{feff}' => {
+                out.push_str(&format!("<U+{:04X}>", c as u32));
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_escape_reaches_the_screen() {
+        let text = safe("a\u{1b}[31mred\u{202e}x\u{9b}\u{7f}\nb\u{0}");
+        assert_eq!(text, "a␛[31mred<U+202E>x�␡⏎b␀");
+        assert!(!text.chars().any(char::is_control));
+    }
+}

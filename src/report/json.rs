@@ -1,0 +1,217 @@
+//! The JSON documents of design 4, described in `docs/json.md`.
+
+use serde_json::{Map, Value, json};
+
+use crate::check::Finding;
+use crate::contract::{self, Fault, Outcome, Place};
+use crate::replay::SessionReport;
+use crate::session::Session;
+use crate::session::exchange::Transport;
+use crate::session::label::Labels;
+use crate::strategy::{Judged, Origin, Run};
+use crate::timeline::OpenCall;
+use crate::wire::item::Items;
+use crate::wire::lines::Problem;
+
+/// The `schema` every document carries.
+pub const SCHEMA: u32 = 1;
+
+/// The document of `replay`.
+pub fn sessions(reports: &[SessionReport]) -> Value {
+    json!({"schema": SCHEMA, "sessions": reports.iter().map(session).collect::<Vec<_>>()})
+}
+
+fn session(report: &SessionReport) -> Value {
+    let items = crate::check::items(&report.session);
+    json!({
+        "path": report.path,
+        "source": report.source,
+        "era": report.era,
+        "client": {"name": report.client.name, "version": report.client.version},
+        "target": "mock",
+        "runs": report.runs.iter().map(|one| run(one, report, items)).collect::<Vec<_>>(),
+        "open_calls": report.open_calls.iter().map(|open| open_call(open, report, items)).collect::<Vec<_>>(),
+        "problems": problems(report.session.problems(), None),
+    })
+}
+
+fn run(run: &Run, report: &SessionReport, items: &Items) -> Value {
+    json!({
+        "strategy": run.strategy.name(),
+        "resolved": run.resolved.name(),
+        "verdict": run.verdict.name(),
+        "reproduced": run.reproduced,
+        "note": run.note,
+        "score": {
+            "accepted": run.score.accepted,
+            "real_outputs_kept": run.score.real_outputs_kept,
+            "false_statements": run.score.false_statements,
+            "items_lost": run.score.items_lost,
+            "requests_sent": run.score.requests_sent,
+        },
+        "settled": run.worlds.settled().into_iter().filter(|_| !run.requests.is_empty())
+            .map(|(policy, value)| (policy.name().to_owned(), value.into())).collect::<Map<String, Value>>(),
+        "requests": run.requests.iter().map(|one| request(one, report, items)).collect::<Vec<_>>(),
+    })
+}
+
+fn request(request: &Judged, report: &SessionReport, items: &Items) -> Value {
+    let outcome = match &request.outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Refused(_) => "refused",
+        Outcome::Depends { .. } => "depends",
+        Outcome::Unknown => "unknown",
+    };
+    let depends: Vec<Value> = request
+        .depends_on()
+        .iter()
+        .map(|on| {
+            let mut entry = Map::new();
+            entry.insert("policy".into(), on.policy.name().into());
+            for (value, accepted) in &on.values {
+                entry.insert(
+                    (*value).into(),
+                    if *accepted { "accepted" } else { "refused" }.into(),
+                );
+            }
+            Value::Object(entry)
+        })
+        .collect();
+    let injected: Vec<Value> = request
+        .injected
+        .iter()
+        .map(|made_up| {
+            json!({"call_id": items.call_id(made_up.call), "type": made_up.kind.name(), "position": made_up.position,
+                "false": made_up.is_false})
+        })
+        .collect();
+    let line = if request.line == 0 {
+        Value::Null
+    } else {
+        request.line.into()
+    };
+    json!({
+        "lane": report.lane_name(request.lane),
+        "exchange": request.exchange,
+        "turn": request.turn,
+        "line": line,
+        "origin": match request.origin {
+            Origin::Recorded => "recorded",
+            Origin::Rebuilt => "rebuilt",
+            Origin::Probe => "probe",
+        },
+        "exact": request.exact,
+        "input_items": request.input_items,
+        "transport": match request.transport {
+            Transport::Http => "http",
+            Transport::WebSocket => "websocket",
+        },
+        "outcome": outcome,
+        "recorded_status": request.recorded_status,
+        "agrees": request.agrees,
+        "attempts": request.attempts,
+        "refusal": request.refusal.as_ref().map(|fault| refusal(fault, report, items)),
+        "depends_on": depends,
+        "injected": injected,
+        "removed": request.removed,
+        "first_divergence": Value::Null,
+    })
+}
+
+/// The refusal a fault leads to, with the texts of ids read from the labels.
+pub fn refusal_of(
+    fault: &Fault,
+    report: &SessionReport,
+    items: &Items,
+) -> crate::wire::refusal::Refusal {
+    contract::refusal(fault, items, &|place| {
+        place_text(place, &report.session, &report.labels)
+    })
+}
+
+fn place_text(place: &Place, session: &Session, labels: &Labels) -> Option<String> {
+    match place {
+        Place::Item(item) => labels.get(item)?.id.as_deref().map(str::to_owned),
+        Place::Response(key) => {
+            let responses = match session {
+                Session::Rollout(rollout) => &rollout.responses,
+                Session::Recording(recording) => &recording.responses,
+            };
+            Some(String::from_utf8_lossy(responses.text(key.0)).into_owned())
+        }
+    }
+}
+
+fn refusal(fault: &Fault, report: &SessionReport, items: &Items) -> Value {
+    let refusal = refusal_of(fault, report, items);
+    let call_id = fault.call.map(|call| items.call_id(call));
+    let mut value = json!({
+        "kind": refusal.kind.name(),
+        "item_type": refusal.item_type.map(crate::wire::item::ItemKind::name),
+        "call_id": call_id,
+        "status": refusal.status,
+        "message": refusal.message,
+    });
+    if call_id.is_none()
+        && let Some(object) = value.as_object_mut()
+    {
+        object.insert("id".into(), refusal.id.into());
+    }
+    value
+}
+
+fn open_call(open: &OpenCall, report: &SessionReport, items: &Items) -> Value {
+    let name = report
+        .labels
+        .get(&open.item)
+        .and_then(|label| label.name.clone());
+    let left_in = match open.cause {
+        crate::timeline::Cause::SentInUnfinishedResponse { exchange, line } => {
+            json!({"exchange": exchange, "line": line})
+        }
+        _ => Value::Null,
+    };
+    json!({
+        "call_id": items.call_id(open.call),
+        "type": open.kind.name(),
+        "name": name,
+        "lane": report.lane_name(open.lane),
+        "exchange": open.exchange,
+        "line": open.line,
+        "cause": open.cause.name(),
+        "output_sent_in": left_in,
+        "tool": open.tool.name(),
+        "tool_line": open.tool.evidence(),
+        "effective": open.effective,
+    })
+}
+
+/// Problems, with the path where several files are told of in one list.
+pub fn problems(problems: &[Problem], path: Option<&str>) -> Vec<Value> {
+    problems
+        .iter()
+        .map(|problem| {
+            let mut entry = Map::new();
+            if let Some(path) = path {
+                entry.insert("path".into(), path.into());
+            }
+            entry.insert("line".into(), problem.line.into());
+            entry.insert("reason".into(), problem.reason.to_string().into());
+            Value::Object(entry)
+        })
+        .collect()
+}
+
+/// One finding of `check`.
+pub fn finding(finding: &Finding, path: &str, items: &Items) -> Value {
+    json!({
+        "path": path,
+        "line": finding.line,
+        "rule": finding.rule.name(),
+        "severity": finding.severity.name(),
+        "call_id": finding.call.map(|call| items.call_id(call)),
+        "item_type": finding.item.map(crate::wire::item::ItemKind::name),
+        "count": finding.count,
+        "message": finding.message,
+    })
+}

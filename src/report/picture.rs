@@ -1,0 +1,159 @@
+//! A refused request as a small picture: the items around the fault, and where its output was left behind.
+
+use super::safe;
+use super::style::Paint;
+use crate::check::items;
+use crate::replay::SessionReport;
+use crate::session::label::Label;
+use crate::strategy::run::Shown;
+use crate::strategy::{Judged, Origin};
+use crate::timeline::{Cause, OpenCall};
+use crate::wire::item::{ItemKind, Items};
+
+/// What happened to the call that a request is refused for, step by step.
+pub fn story(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<String> {
+    let items = items(&report.session);
+    let mut lines = Vec::new();
+    let Some(fault) = request.refusal else {
+        return lines;
+    };
+    let open = report
+        .open_calls
+        .iter()
+        .find(|open| Some(open.call) == fault.call);
+    if let Some(open) = open {
+        let what = describe(
+            open.kind,
+            items.call_id(open.call),
+            report.labels.get(&open.item),
+        );
+        let asked = match open.exchange {
+            Some(exchange) => format!("exchange {exchange} asks for {what}"),
+            None => format!("the model asks for {what}"),
+        };
+        lines.push(at(open.line, &asked));
+        lines.extend(between(open));
+    }
+    let who = name(request);
+    let id = fault.call.map_or("", |call| items.call_id(call));
+    let last = match open.map(|open| open.cause) {
+        Some(Cause::SentInUnfinishedResponse { .. }) => {
+            format!("{who} goes on without it   {}", paint.bad("← refused"))
+        }
+        Some(_) => format!(
+            "{who} still carries the call without an output   {}",
+            paint.bad("← refused")
+        ),
+        None if fault.item.is_output() => {
+            format!(
+                "{who} carries an output for {}, but no such call   {}",
+                safe(id),
+                paint.bad("← refused")
+            )
+        }
+        None => format!("{who}   {}", paint.bad("← refused")),
+    };
+    lines.push(at(request.line, &last));
+    lines
+}
+
+fn between(open: &OpenCall) -> Option<String> {
+    match open.cause {
+        Cause::SentInUnfinishedResponse {
+            exchange: Some(exchange),
+            line,
+        } => Some(at(
+            line,
+            &format!("exchange {exchange} carries its output; its response never completes"),
+        )),
+        Cause::SentInUnfinishedResponse {
+            exchange: None,
+            line,
+        } => Some(at(
+            line,
+            "its output goes out in a request whose response never completes",
+        )),
+        Cause::InFlight => None,
+        cause => {
+            let evidence = open.tool.evidence();
+            Some(at(evidence.unwrap_or(0), &cause.words()))
+        }
+    }
+}
+
+fn at(line: u32, text: &str) -> String {
+    if line == 0 {
+        format!("{:>11}  {text}", "")
+    } else {
+        format!("line {line:>6}  {text}")
+    }
+}
+
+/// How a request is spoken of.
+pub fn name(request: &Judged) -> String {
+    match (request.origin, request.exchange) {
+        (_, Some(exchange)) => format!("exchange {exchange}"),
+        (Origin::Probe, None) => "the next request (probe)".to_owned(),
+        (_, None) => format!("the request before line {}", request.line),
+    }
+}
+
+/// The items of the request around its fault.
+pub fn items_of(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<String> {
+    let items = items(&report.session);
+    let mut lines = Vec::new();
+    let mut last: Option<Shown> = None;
+    for shown in &request.shown {
+        let new_part = last.is_none_or(|last| last.held != shown.held);
+        if new_part {
+            let part = if shown.held {
+                "held by the server"
+            } else {
+                "input"
+            };
+            lines.push(paint.faint(part));
+        } else if last.is_some_and(|last| last.position + 1 < shown.position) {
+            lines.push("     ⋮".to_owned());
+        }
+        lines.push(line_of(shown, items, report.labels.get(&shown.item), paint));
+        last = Some(*shown);
+    }
+    lines
+}
+
+fn line_of(shown: &Shown, items: &Items, label: Option<&Label>, paint: Paint) -> String {
+    let what = describe(
+        shown.kind,
+        shown.call.map_or("", |call| items.call_id(call)),
+        label,
+    );
+    let mark = match (shown.at_fault, shown.kind.is_call()) {
+        (false, _) => String::new(),
+        (true, true) => paint.bad("   ← no output"),
+        (true, false) => paint.bad("   ← no call"),
+    };
+    format!("{:>6}  {what}{mark}", shown.position)
+}
+
+/// An item in one line.
+pub fn describe(kind: ItemKind, call_id: &str, label: Option<&Label>) -> String {
+    let mut out = kind.name().to_owned();
+    let empty = Label::default();
+    let label = label.unwrap_or(&empty);
+    for part in [
+        label.role.as_deref().unwrap_or(""),
+        call_id,
+        label.name.as_deref().unwrap_or(""),
+    ] {
+        if !part.is_empty() {
+            out.push(' ');
+            out.push_str(&safe(part));
+        }
+    }
+    if !label.text.is_empty() {
+        let text: String = safe(&label.text).chars().take(56).collect();
+        out.push_str("  ");
+        out.push_str(&text);
+    }
+    out
+}

@@ -1,0 +1,365 @@
+//! A replay for people.
+
+use std::fmt::Write as _;
+
+use super::picture;
+use super::safe;
+use super::style::Paint;
+use crate::contract::Outcome;
+use crate::ids::CallKey;
+use crate::replay::SessionReport;
+use crate::session::Session;
+use crate::strategy::{Judged, Run, Strategy, Verdict};
+use crate::wire::item::Items;
+
+/// What is said under every report.
+pub const MODEL_NOTE: &str =
+    "The endpoint is a model of the API's contract, except where a recorded answer is cited.";
+
+/// One session. `table` holds further runs that are shown in the table of strategies only.
+pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: bool) -> String {
+    let mut out = String::new();
+    head(&mut out, report, paint);
+    let items = crate::check::items(&report.session);
+    let Some(first) = report.runs.first() else {
+        return out;
+    };
+    out.push('\n');
+    verdict(&mut out, first, report, items, paint);
+    if let Some(request) = first
+        .requests
+        .iter()
+        .find(|request| !request.shown.is_empty())
+    {
+        section(
+            &mut out,
+            "what happened",
+            &picture::story(request, report, paint),
+            paint,
+        );
+        let title = format!("the request, {} items in input", request.input_items);
+        section(
+            &mut out,
+            &title,
+            &picture::items_of(request, report, paint),
+            paint,
+        );
+    }
+    open_calls(&mut out, report, items, paint);
+    if verbose {
+        requests(&mut out, first, report, items, paint);
+    }
+    let all: Vec<&Run> = report.runs.iter().chain(table).collect();
+    if all.len() > 1 {
+        strategies(&mut out, &all, items, paint);
+    }
+    problems(&mut out, &report.session, paint);
+    out
+}
+
+fn head(out: &mut String, report: &SessionReport, paint: Paint) {
+    let mut parts = vec![match report.era {
+        Some(era) => format!("{} {era}", report.source),
+        None => report.source.to_owned(),
+    }];
+    if let Some(name) = &report.client.name {
+        let version = report.client.version.as_deref().unwrap_or("");
+        parts.push(safe(format!("{name} {version}").trim()));
+    }
+    let count = report.runs.first().map_or(0, |run| run.requests.len());
+    let origin = match &report.session {
+        Session::Rollout(_) => "rebuilt ",
+        Session::Recording(_) => "",
+    };
+    parts.push(format!(
+        "{count} {origin}request{}",
+        if count == 1 { "" } else { "s" }
+    ));
+    let _ = writeln!(
+        out,
+        "{}  {}",
+        paint.heading(safe(&report.path)),
+        paint.faint(parts.join(" · "))
+    );
+}
+
+fn painted(verdict: Verdict, paint: Paint) -> String {
+    match verdict {
+        Verdict::Clean | Verdict::Recovered => paint.good(verdict.name()),
+        Verdict::Depends | Verdict::CannotTell => paint.careful(verdict.name()),
+        _ => paint.bad(verdict.name()),
+    }
+}
+
+fn verdict(out: &mut String, run: &Run, report: &SessionReport, items: &Items, paint: Paint) {
+    let strategy = if run.strategy == Strategy::AsClient {
+        format!(" under {} (as this client does)", run.resolved.name())
+    } else if run.strategy == Strategy::None {
+        String::new()
+    } else {
+        format!(" under {}", run.strategy.name())
+    };
+    let _ = write!(out, "{}{strategy}", painted(run.verdict, paint));
+    let telling = run
+        .requests
+        .iter()
+        .find(|request| request.agrees == Some(false))
+        .or_else(|| {
+            run.requests
+                .iter()
+                .find(|request| request.outcome != Outcome::Accepted)
+        });
+    if let Some(request) = telling {
+        let _ = write!(out, ": {}", picture::name(request));
+        if request.attempts > 1 {
+            let _ = write!(out, ", sent {} times", request.attempts);
+        }
+        let lane = report.lane_name(request.lane);
+        if let Session::Recording(recording) = &report.session
+            && recording.lanes.len() > 1
+        {
+            let _ = write!(out, ", lane {}", safe(lane));
+        }
+    }
+    out.push('\n');
+    if let Some(request) = telling {
+        answer(out, request, report, items, run);
+    }
+    if let Some(note) = &run.note {
+        let _ = writeln!(out, "  {}", safe(note));
+    }
+}
+
+fn answer(out: &mut String, request: &Judged, report: &SessionReport, items: &Items, run: &Run) {
+    if let Some(fault) = &request.refusal {
+        let refusal = super::json::refusal_of(fault, report, items);
+        let _ = writeln!(out, "  {} {}", refusal.status, safe(&refusal.message));
+    }
+    match (&request.recorded, request.agrees, request.recorded_status) {
+        (Some(recorded), Some(false), _) => {
+            let _ = writeln!(
+                out,
+                "  recorded: {} {}",
+                recorded.status,
+                safe(&recorded.message)
+            );
+            let _ = writeln!(
+                out,
+                "  the contract does not give that answer: another cause, a gateway's own, or a rule of ours is wrong"
+            );
+        }
+        (None, Some(false), Some(status)) => {
+            let _ = writeln!(
+                out,
+                "  recorded: {status}, accepted; the contract refuses it in every world"
+            );
+        }
+        (Some(_), Some(true), _) if run.reproduced == Some(true) => {
+            let _ = writeln!(out, "  that is what was recorded: reproduced");
+        }
+        (Some(recorded), _, _) => {
+            let _ = writeln!(
+                out,
+                "  recorded: {} {}",
+                recorded.status,
+                safe(&recorded.message)
+            );
+        }
+        (None, None, None) if request.origin != crate::strategy::Origin::Recorded => {
+            let _ = writeln!(
+                out,
+                "  no answer is on file: this is what the contract says"
+            );
+        }
+        _ => {}
+    }
+    for on in request.depends_on() {
+        let values: Vec<String> = on
+            .values
+            .iter()
+            .map(|(value, accepted)| {
+                format!(
+                    "{value} → {}",
+                    if *accepted { "accepted" } else { "refused" }
+                )
+            })
+            .collect();
+        let _ = writeln!(
+            out,
+            "  depends on {}: {} ({})",
+            on.policy.name(),
+            values.join(", "),
+            on.policy.evidence()
+        );
+    }
+}
+
+fn section(out: &mut String, title: &str, lines: &[String], paint: Paint) {
+    if lines.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n  {}", paint.heading(title));
+    for line in lines {
+        let _ = writeln!(out, "    {line}");
+    }
+}
+
+fn open_calls(out: &mut String, report: &SessionReport, items: &Items, paint: Paint) {
+    let lines: Vec<String> = report
+        .open_calls
+        .iter()
+        .map(|open| {
+            let place = match open.exchange {
+                Some(exchange) => format!("line {} exchange {exchange}", open.line),
+                None => format!("line {}", open.line),
+            };
+            let tool = match open.tool.evidence() {
+                Some(line) => format!("{} (line {line})", open.tool.name()),
+                None => open.tool.name().to_owned(),
+            };
+            let what = picture::describe(
+                open.kind,
+                items.call_id(open.call),
+                report.labels.get(&open.item),
+            );
+            let hidden = if open.effective {
+                ""
+            } else {
+                ", not in the next request"
+            };
+            format!(
+                "{what}\n        {place}, {}: {}; tool {tool}{hidden}",
+                open.cause.name(),
+                open.cause.words()
+            )
+        })
+        .collect();
+    section(out, "open calls at the end", &lines, paint);
+}
+
+fn requests(out: &mut String, run: &Run, report: &SessionReport, items: &Items, paint: Paint) {
+    let lines: Vec<String> = run
+        .requests
+        .iter()
+        .map(|request| {
+            let outcome = match &request.outcome {
+                Outcome::Accepted if request.changed => paint.good("accepted, changed"),
+                Outcome::Accepted => paint.good("accepted"),
+                Outcome::Refused(_) => paint.bad("refused"),
+                Outcome::Depends { .. } => paint.careful("depends"),
+                Outcome::Unknown => paint.careful("unknown"),
+            };
+            let said = request.refusal.as_ref().map_or(String::new(), |fault| {
+                format!(
+                    "  {}",
+                    safe(&super::json::refusal_of(fault, report, items).message)
+                )
+            });
+            format!(
+                "{:<28} turn {:<3} {:>5} items  {outcome}{said}",
+                picture::name(request),
+                request.turn,
+                request.input_items
+            )
+        })
+        .collect();
+    section(out, "requests", &lines, paint);
+}
+
+fn strategies(out: &mut String, runs: &[&Run], items: &Items, paint: Paint) {
+    let _ = writeln!(out, "\n  {}", paint.heading("strategies"));
+    let _ = writeln!(
+        out,
+        "    {}",
+        paint.faint(format!(
+            "{:<18} {:<12} {:<13} {:>10}  {:>10}  {:>8}  what it does here",
+            "", "verdict", "real outputs", "falsehoods", "items lost", "requests"
+        ))
+    );
+    for run in runs {
+        let name = if run.strategy == run.resolved {
+            run.strategy.name().to_owned()
+        } else {
+            format!("{} *", run.resolved.name())
+        };
+        let kept = if run.score.real_outputs_kept {
+            "kept"
+        } else {
+            "replaced"
+        };
+        // colour codes have no width: pad first
+        let verdict = format!("{:<12}", run.verdict.name());
+        let verdict = match run.verdict {
+            Verdict::Clean | Verdict::Recovered => paint.good(verdict),
+            Verdict::Depends | Verdict::CannotTell => paint.careful(verdict),
+            _ => paint.bad(verdict),
+        };
+        let _ = writeln!(
+            out,
+            "    {name:<18} {verdict} {kept:<13} {:>10}  {:>10}  {:>8}  {}",
+            run.score.false_statements,
+            run.score.items_lost,
+            run.score.requests_sent,
+            does(run, items)
+        );
+    }
+    if runs.iter().any(|run| run.strategy == Strategy::AsClient) {
+        let _ = writeln!(
+            out,
+            "    {}",
+            paint.faint("* what this session's own client does")
+        );
+    }
+}
+
+/// What a run changed, in a few words.
+fn does(run: &Run, items: &Items) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut told: Vec<CallKey> = Vec::new();
+    for made_up in run.requests.iter().flat_map(|request| &request.injected) {
+        if told.contains(&made_up.call) {
+            continue;
+        }
+        told.push(made_up.call);
+        if told.len() > 2 {
+            continue;
+        }
+        let falsehood = if made_up.is_false {
+            ", but it had finished"
+        } else {
+            ""
+        };
+        said.push(format!(
+            "\"aborted\" for {} at {}{falsehood}",
+            safe(items.call_id(made_up.call)),
+            made_up.position
+        ));
+    }
+    if told.len() > 2 {
+        said.push(format!("and {} more", told.len() - 2));
+    }
+    if run.score.items_lost > 0 {
+        said.push(format!("leaves out {} items", run.score.items_lost));
+    }
+    if said.is_empty() && run.requests.iter().any(|request| request.changed) {
+        said.push("sends the whole history".to_owned());
+    }
+    if run.requests.iter().any(|request| request.loops) {
+        said.push("would loop".to_owned());
+    }
+    said.join("; ")
+}
+
+fn problems(out: &mut String, session: &Session, paint: Paint) {
+    let problems = session.problems();
+    let lines: Vec<String> = problems
+        .iter()
+        .take(10)
+        .map(|problem| safe(&format!("line {}: {}", problem.line, problem.reason)))
+        .chain(
+            (problems.len() > 10)
+                .then(|| format!("and {} more (--format json lists all)", problems.len() - 10)),
+        )
+        .collect();
+    section(out, "reading problems", &lines, paint);
+}
