@@ -109,7 +109,10 @@ impl<'a> Cursor<'a> {
             if byte == b'\'' {
                 break;
             }
-            if gap == Gap::Blank || gap == Gap::Paragraph || end - start > MAX_ID {
+            let apart = end > start && matches!(gap, Gap::Blank | Gap::Paragraph);
+            // an escape in an id is a line break that the next level of escapes shows as one
+            let escaped = byte == b'\\' && self.source == Source::Running;
+            if apart || escaped || end - start > MAX_ID {
                 return None;
             }
             end += 1;
@@ -220,9 +223,19 @@ impl<'a> Cursor<'a> {
         Some(closing.or_else(dotted).copied().unwrap_or(first))
     }
 
-    /// Whether the sentence goes on at `at` behind its id, which only E14 does.
+    /// Whether the sentence goes on at `at` behind its id, which only E14 does; an escaped line break may stand between.
     fn goes_on_at(&self, at: usize) -> bool {
-        self.text.skip(at, "Remove duplicate items").is_some()
+        const NEXT: &str = "Remove duplicate items";
+        let mut next = at;
+        while let Some((b'\\', _)) = self.text.get(next) {
+            next += 1;
+        }
+        self.text.skip(next, NEXT).is_some()
+            || next > at
+                && self
+                    .text
+                    .skip(next, "n")
+                    .is_some_and(|next| self.text.skip(next, NEXT).is_some())
     }
 
     /// Whether the string that the sentence stands in ends at `at`.

@@ -273,6 +273,21 @@ fn a_sentence_is_read_to_its_end_behind_an_escape() {
 }
 
 #[test]
+fn a_break_may_be_escaped_itself() {
+    let id = |text: &str| find(text).named.unwrap().id;
+    assert_eq!(
+        id(r#"x: \"Duplicate item found with id a..\n    Remove duplicate items from your input."#),
+        "a."
+    );
+    assert_eq!(
+        id(
+            r#""Item 'rs_1\n  23' of type 'reasoning' was provided without its required following item.""#
+        ),
+        "rs_123"
+    );
+}
+
+#[test]
 fn of_two_dots_one_is_the_ids_only_in_a_string() {
     let id = |text: &str| find(text).named.unwrap().id;
     let sentence = "No tool output found for function call a.b..";
