@@ -317,8 +317,8 @@ fn of_two_dots_one_is_the_ids_only_in_a_string() {
 
 /// Each of these would hurt a parser that recurses, backtracks or starts over.
 #[test]
-fn texts_of_ten_megabytes_are_no_burden() {
-    let size = 10 * MAX_TEXT;
+fn texts_beyond_the_limit_are_no_burden() {
+    let size = 2 * MAX_TEXT;
     let fill = |piece: &str| piece.repeat(size / piece.len());
     for piece in [
         "{",
@@ -342,6 +342,11 @@ fn texts_of_ten_megabytes_are_no_burden() {
         assert_eq!(find(&fill(piece)).named, None, "{piece}");
         call_ids(&fill(piece));
     }
+    let escaped = format!(
+        "No tool output found for function call call_1. {}",
+        fill("\\\\\\\\x")
+    );
+    assert_eq!(find(&escaped).named.unwrap().id, "call_1");
     // a refusal at the end of a long log
     let log = format!(
         "{}No tool output found for function call call_1.",
