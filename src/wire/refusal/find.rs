@@ -6,6 +6,7 @@
 //!
 //! Nothing here fails. A text that names nothing gives a [`Found`] without [`Found::named`].
 
+mod cursor;
 mod ids;
 mod json;
 mod python;
@@ -57,6 +58,15 @@ pub struct Found {
 /// * A line break inside an id cannot be told from one behind it. The lines are joined if the sentence is a quoted
 ///   string that ends in the later line, or if the sentence lacks its dot on the first line and the next line is one
 ///   word that ends in it. Otherwise the id ends with its line.
+///
+/// ```
+/// use responses_replay::wire::refusal::{RefusalKind, find};
+///
+/// let found = find::find("400 No tool output found for function call call_1.");
+/// let named = found.named.unwrap();
+/// assert_eq!((named.kind, named.id.as_str()), (RefusalKind::MissingOutput, "call_1"));
+/// assert_eq!(found.wrapper, find::Wrapper::NodeSdk);
+/// ```
 pub fn find(text: &str) -> Found {
     let searched = head(text, MAX_TEXT);
     let mut reading = json::Reader::new().text(searched, 0);

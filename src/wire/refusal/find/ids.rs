@@ -1,6 +1,6 @@
 //! Call ids in a text that has no sentence of the API.
 
-use super::sentence::is_id_byte;
+use super::cursor::is_id_byte;
 
 /// How the ids of known clients and providers begin (responses-api.md 1.1, notes).
 const PREFIXES: [&str; 10] = [

@@ -171,7 +171,16 @@ impl Reader {
                 status: status_in(before)
                     .or(reading.status)
                     .or_else(|| status_in(after)),
-                wrapper: around.unwrap_or(reading.wrapper),
+                wrapper: match (around, reading.wrapper) {
+                    (None, wrapper) => wrapper,
+                    // text that tells nothing hides no gateway
+                    (Some(Wrapper::Text), wrapper)
+                        if !matches!(wrapper, Wrapper::Plain | Wrapper::Json) =>
+                    {
+                        wrapper
+                    }
+                    (Some(around), _) => around,
+                },
                 plain: reading.plain && around.is_none(),
                 json: true,
                 ..reading
