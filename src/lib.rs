@@ -4,6 +4,7 @@
 //! in `ARCHITECTURE.md`.
 
 pub mod clock;
+pub mod convert;
 pub mod ids;
 pub mod rollout;
 pub mod session;
