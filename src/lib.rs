@@ -6,6 +6,7 @@
 pub mod check;
 pub mod clock;
 pub mod contract;
+pub mod convert;
 pub mod endpoint;
 pub mod ids;
 pub mod ledger;

@@ -5,13 +5,21 @@
 //! marked as not held. This room reads from readers and writes to writers; whoever has a path opens it.
 
 pub mod body;
+mod build;
+mod clients;
 pub mod delta;
 pub mod exchange;
+pub mod exchanges;
+mod fingerprint;
 pub mod format;
 pub mod label;
 pub mod lanes;
 pub mod reader;
+mod refused;
+pub mod request_file;
+pub mod sniff;
 pub mod tree;
+mod turns;
 pub mod writer;
 
 use crate::ids::LineNo;
@@ -19,6 +27,8 @@ use crate::rollout::Rollout;
 use crate::wire::lines::Problem;
 
 pub use exchange::Recording;
+pub use reader::ReadError;
+pub use sniff::{Kind, sniff};
 
 /// One conversation.
 #[derive(Clone, Debug)]

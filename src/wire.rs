@@ -7,6 +7,7 @@ pub mod event;
 pub mod item;
 pub mod lenient;
 pub mod lines;
+pub mod raw;
 pub mod refusal;
 pub mod request;
 pub mod sse;

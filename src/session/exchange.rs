@@ -1,11 +1,14 @@
 //! Requests and answers as they went over the wire.
 
 use super::Client;
+use super::label::Label;
 use super::tree::{Node, Tree};
 use crate::ids::{Interner, ItemIndex, LineNo, ResponseKey};
 use crate::wire::item::Items;
 use crate::wire::lines::Problem;
 use crate::wire::refusal::Named;
+
+pub use crate::wire::event::Terminal;
 
 /// A session that holds requests as they were sent.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,8 @@ pub struct Recording {
     /// A fingerprint of each item's meaning (kind, ids, role and text; not its spelling), by item index. Two items of
     /// one meaning spelled differently have the same fingerprint.
     pub fingerprints: Vec<u64>,
+    /// What people see of each item, by item index.
+    pub labels: Vec<Label>,
     /// The sequences of items that requests carried.
     pub tree: Tree,
     /// The conversation threads.
@@ -31,10 +36,42 @@ pub struct Recording {
     pub responses: Interner,
     /// Conversation ids.
     pub conversations: Interner,
+    /// Lines that are neither requests nor answers, in file order.
+    pub notes: Vec<Note>,
     /// What could not be read as it should be.
     pub problems: Vec<Problem>,
     /// How many lines the file has.
     pub lines: LineNo,
+}
+
+/// A line that was recorded beside the wire; its text stays in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What it is.
+    pub kind: NoteKind,
+    /// Its line.
+    pub line: LineNo,
+    /// Microseconds since the session line, where the line says it.
+    pub at_us: Option<u64>,
+    /// How many requests stand before it.
+    pub after: u32,
+}
+
+/// What a [`Note`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteKind {
+    /// A rollout that was followed from some place on (`rollout_file`).
+    RolloutFile,
+    /// A line of a rollout (`rollout`).
+    Rollout,
+    /// A line of the client's own event log (`client_event`).
+    ClientEvent,
+    /// Something that could not be recorded (`gap`).
+    Gap,
+    /// A connection was opened or closed.
+    Connection,
+    /// A kind this version does not know.
+    Unknown,
 }
 
 /// The `session` line of a recording.
@@ -50,6 +87,10 @@ pub struct Header {
     pub recorder: Option<String>,
     /// The endpoint that was recorded.
     pub upstream: Option<String>,
+    /// What kind of log it was converted from, if it was.
+    pub converted_from: Option<String>,
+    /// What that log did not hold, in words.
+    pub not_held: Vec<String>,
 }
 
 /// How a recording came to be.
@@ -63,6 +104,10 @@ pub enum Origin {
     /// A bare request body or item array: one request, no answer.
     Request,
 }
+
+/// The lane of an exchange that belongs to no conversation (a list of models, an analytics call): no index of
+/// [`Recording::lanes`].
+pub const NO_LANE: u32 = u32::MAX;
 
 /// One conversation thread. Its name is a thread id, or `lane-1`, `lane-2`, … where nothing names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +147,7 @@ pub enum Purpose {
 pub struct Exchange {
     /// Its number in the file, from 1.
     pub number: u32,
-    /// Its lane, an index into [`Recording::lanes`].
+    /// Its lane, an index into [`Recording::lanes`], or [`NO_LANE`] (only where `purpose` is [`Purpose::NotJudged`]).
     pub lane: u32,
     /// The line of its request.
     pub line: LineNo,
@@ -191,17 +236,6 @@ pub struct RecordedRefusal {
     pub named: Option<Named>,
     /// Whether `message` is the whole of an API envelope (no gateway wrapped it).
     pub plain: bool,
-}
-
-/// How a response said that it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the API's own")]
-pub enum Terminal {
-    Completed,
-    Incomplete,
-    Failed,
-    /// An `error` event with nothing behind it.
-    Error,
 }
 
 /// Why the transport ended (design: format 1).
