@@ -89,10 +89,9 @@ fn blame(request: &Judged, items: &Items, open_calls: &[OpenCall], findings: &mu
         _ => return,
     };
     let left_behind = fault.call.is_some_and(|call| {
-        open_calls.iter().any(|open| {
-            open.call == call
-                && matches!(open.cause, timeline::Cause::SentInUnfinishedResponse { .. })
-        })
+        open_calls
+            .iter()
+            .any(|open| open.call == call && open.cause.leaves_output_behind())
     });
     let rule = if left_behind {
         Rule::OutputLeftBehind

@@ -160,7 +160,13 @@ pub fn run(session: &Session, strategy: Strategy, options: &Options) -> Run {
         strategy
     };
     let mut run = match session {
-        Session::Recording(recording) => wire::run(recording, resolved, worlds, options),
+        Session::Recording(recording) => wire::run(
+            recording,
+            resolved,
+            worlds,
+            options,
+            strategy == Strategy::AsClient,
+        ),
         Session::Rollout(rollout) if chained::is_chained(rollout) => {
             let rebuilt = chained::rebuild(rollout, options);
             wire::run_rebuilt(&rebuilt, resolved, worlds)

@@ -21,7 +21,7 @@ pub(super) fn collect(
     for open in open_calls {
         let rule = match open.cause {
             Cause::InFlight => Rule::InFlight,
-            Cause::SentInUnfinishedResponse { .. } => Rule::OutputLeftBehind,
+            cause if cause.leaves_output_behind() => Rule::OutputLeftBehind,
             _ => Rule::MissingOutput,
         };
         let severity = match open.cause {

@@ -169,6 +169,9 @@ fn open_call(open: &OpenCall, report: &SessionReport, items: &Items) -> Value {
         crate::timeline::Cause::SentInUnfinishedResponse { exchange, line } => {
             json!({"exchange": exchange, "line": line})
         }
+        crate::timeline::Cause::ChainWentBack { exchange, line } => {
+            json!({"exchange": exchange, "line": line})
+        }
         _ => Value::Null,
     };
     json!({

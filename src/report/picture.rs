@@ -37,7 +37,7 @@ pub fn story(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<Stri
     let who = name(request);
     let id = fault.call.map_or("", |call| items.call_id(call));
     let last = match open.map(|open| open.cause) {
-        Some(Cause::SentInUnfinishedResponse { .. }) => {
+        Some(cause) if cause.leaves_output_behind() => {
             format!("{who} goes on without it   {}", paint.bad("← refused"))
         }
         Some(_) => format!(
@@ -72,6 +72,12 @@ fn between(open: &OpenCall) -> Option<String> {
         } => Some(at(
             line,
             "its output goes out in a request whose response never completes",
+        )),
+        Cause::ChainWentBack { exchange, line } => Some(at(
+            line,
+            &format!(
+                "exchange {exchange} carries its output; the chain then goes back to before it"
+            ),
         )),
         Cause::InFlight => None,
         cause => {

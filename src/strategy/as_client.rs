@@ -2,7 +2,8 @@
 
 use super::Strategy;
 use crate::rollout::{Era, Previous, Rollout, Step};
-use crate::session::{Client, Session};
+use crate::session::exchange::Transport;
+use crate::session::{Client, Recording, Session};
 use crate::wire::item::ItemKind;
 
 /// The day #5473 was merged: from then on Codex normalises its prompt.
@@ -16,7 +17,7 @@ const CUSTOM_VERSION: (u64, u64, u64) = (0, 24, 0);
 pub fn resolve(session: &Session) -> Strategy {
     match session {
         Session::Rollout(rollout) => of_rollout(rollout),
-        Session::Recording(recording) => of_client(&recording.client),
+        Session::Recording(recording) => of_recording(recording),
     }
 }
 
@@ -64,6 +65,30 @@ pub(crate) fn before_normalize(rollout: &Rollout) -> bool {
 
 fn version(rollout: &Rollout) -> Option<(u64, u64, u64)> {
     parse_version(rollout.meta.cli_version.as_deref()?)
+}
+
+fn of_recording(recording: &Recording) -> Strategy {
+    let client = &recording.client;
+    if client.name.as_deref() != Some("codex") || client.version.is_some() {
+        return of_client(client);
+    }
+    // 2025 releases sent no user agent; 0.8 and before never sent the environment as an item
+    let chained = recording.exchanges.iter().any(|exchange| {
+        exchange.transport == Transport::Http && exchange.request.previous.is_some()
+    });
+    let stored = recording
+        .exchanges
+        .iter()
+        .any(|exchange| exchange.request.store == Some(true));
+    let environment = recording
+        .labels
+        .iter()
+        .any(|label| label.text.starts_with("<environment_context>"));
+    match (chained, stored, environment) {
+        (true, _, _) | (false, true, false) => Strategy::PendingIds,
+        (false, true, true) => Strategy::HistoryScan,
+        (false, false, _) => Strategy::None,
+    }
 }
 
 fn of_client(client: &Client) -> Strategy {

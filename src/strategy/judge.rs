@@ -132,13 +132,23 @@ impl Case<'_> {
         worlds: &mut WorldSet,
         recorded: Recorded<'_>,
     ) -> Judgement {
+        self.judge_as(items, worlds, recorded, self.retry)
+    }
+
+    fn judge_as(
+        &self,
+        items: &Items,
+        worlds: &mut WorldSet,
+        recorded: Recorded<'_>,
+        retry: Retry,
+    ) -> Judgement {
         let facts = self.facts();
         let mut relevant = contract::relevant(&facts);
         let clean = relevant.is_empty()
             && facts
                 .iter()
                 .all(|f| contract::decide(f, World::DEFAULT) == Decision::Accepted);
-        if self.retry != Retry::No && !clean {
+        if retry != Retry::No && !clean {
             // outputs put in front of their calls, or beside real ones, bring these into play
             for policy in [
                 Policy::OutputBeforeCall,
@@ -151,7 +161,7 @@ impl Case<'_> {
                 }
             }
         }
-        let decision = |world: World| self.attempt(items, &facts, world).decision;
+        let decision = |world: World| self.attempt(items, &facts, world, retry).decision;
         let agrees = match recorded {
             Recorded::Nothing => None,
             _ if relevant.is_empty() => {
@@ -191,7 +201,7 @@ impl Case<'_> {
                 .unwrap_or(nearest),
             _ => nearest,
         };
-        let shown = self.attempt(items, &facts, world);
+        let shown = self.attempt(items, &facts, world, retry);
         Judgement {
             outcome,
             agrees,
@@ -201,6 +211,16 @@ impl Case<'_> {
             loops: shown.loops,
             variant: world.stored() as usize,
         }
+    }
+
+    /// The same without the strategy's answers to refusals.
+    pub(super) fn judge_first(
+        &self,
+        items: &Items,
+        worlds: &mut WorldSet,
+        recorded: Recorded<'_>,
+    ) -> Judgement {
+        self.judge_as(items, worlds, recorded, Retry::No)
     }
 
     fn facts(&self) -> [Facts; 3] {
@@ -238,7 +258,7 @@ impl Case<'_> {
     }
 
     /// Sends, and sends again as the strategy would, in one world.
-    fn attempt(&self, items: &Items, facts: &[Facts; 3], world: World) -> Attempted {
+    fn attempt(&self, items: &Items, facts: &[Facts; 3], world: World, retry: Retry) -> Attempted {
         let index = world.stored() as usize;
         let [nothing, sent, all] = &self.variants;
         let variant = [nothing, sent, all].get(index).copied().unwrap_or(nothing);
@@ -253,11 +273,11 @@ impl Case<'_> {
         let mut answered: BTreeSet<CallKey> = BTreeSet::new();
         while let Decision::Refused(fault) = tried.decision {
             tried.refusal = Some(fault);
-            let Some(insert) = self.answer(items, &fault, variant.input_from) else {
+            let Some(insert) = answer(retry, items, &fault, variant.input_from) else {
                 break;
             };
             if !answered.insert(insert.call) {
-                tried.loops = self.retry == Retry::ErrorBody1610;
+                tried.loops = retry == Retry::ErrorBody1610;
                 break;
             }
             let at = tried
@@ -270,29 +290,29 @@ impl Case<'_> {
         }
         tried
     }
+}
 
-    /// The output that the strategy adds after reading a refusal.
-    fn answer(&self, items: &Items, fault: &Fault, input_from: u32) -> Option<Insert> {
-        let call = fault.call?;
-        let kind = match self.retry {
-            Retry::No => return None,
-            Retry::ErrorBody => contract::answer_to(fault)?,
-            Retry::ErrorBody1610 => {
-                let known = fault.kind == RefusalKind::MissingOutput
-                    && fault.item == ItemKind::FunctionCall
-                    && items.call_id(call).contains("call_");
-                if !known {
-                    return None;
-                }
-                ItemKind::FunctionCallOutput
+/// The output that a strategy adds after reading a refusal.
+fn answer(retry: Retry, items: &Items, fault: &Fault, input_from: u32) -> Option<Insert> {
+    let call = fault.call?;
+    let kind = match retry {
+        Retry::No => return None,
+        Retry::ErrorBody => contract::answer_to(fault)?,
+        Retry::ErrorBody1610 => {
+            let known = fault.kind == RefusalKind::MissingOutput
+                && fault.item == ItemKind::FunctionCall
+                && items.call_id(call).contains("call_");
+            if !known {
+                return None;
             }
-        };
-        Some(Insert {
-            before: input_from,
-            kind,
-            call,
-        })
-    }
+            ItemKind::FunctionCallOutput
+        }
+    };
+    Some(Insert {
+        before: input_from,
+        kind,
+        call,
+    })
 }
 
 /// Whether a decision is the recorded answer, or could be.
@@ -303,13 +323,19 @@ fn gives(items: &Items, decision: Decision, recorded: Recorded<'_>) -> bool {
         | (Decision::Accepted, Recorded::Accepted) => true,
         (Decision::Refused(fault), Recorded::Refused(refusal)) => {
             refusal.named.as_ref().is_some_and(|named| {
+                // these name an item's id or place, not a call
+                let by_item = matches!(
+                    fault.kind,
+                    RefusalKind::DuplicateItem
+                        | RefusalKind::BadItemId
+                        | RefusalKind::CallIdTooLong
+                );
+                let call = fault.call.filter(|_| !by_item);
                 named.kind == fault.kind
                     && (named.item_type.is_none()
-                        || fault.call.is_none()
+                        || call.is_none()
                         || named.item_type == Some(fault.item))
-                    && fault
-                        .call
-                        .is_none_or(|call| items.call_id(call) == named.id)
+                    && call.is_none_or(|call| items.call_id(call) == named.id)
             })
         }
         _ => false,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::judge::{Case, Judgement, Recorded, StateFault, Variant};
+use super::judge::{Case, Judgement, Recorded, Retry, StateFault, Variant};
 use super::plan::{self, Memory, Plan, View};
 use super::run::{Injected, Judged, Origin, Run, Score, Shown, picture};
 use super::{Options, Probe, Strategy};
@@ -64,6 +64,7 @@ pub(super) fn run(
     strategy: Strategy,
     worlds: WorldSet,
     options: &Options,
+    own: bool,
 ) -> Run {
     let mut script = Script {
         items: recording.items.clone(),
@@ -86,12 +87,12 @@ pub(super) fn run(
     if options.probe == Probe::Always {
         add_probes(&mut script);
     }
-    Runner::new(&script, strategy, worlds).run()
+    Runner::new(&script, strategy, own, worlds).run()
 }
 
 /// Runs requests that were rebuilt.
 pub(super) fn run_rebuilt(script: &Script, strategy: Strategy, worlds: WorldSet) -> Run {
-    let mut run = Runner::new(script, strategy, worlds).run();
+    let mut run = Runner::new(script, strategy, true, worlds).run();
     run.unanswered_user = script.unanswered_user;
     run.explained = script.explained;
     run
@@ -214,6 +215,8 @@ struct Lane {
     logical: Option<Node>,
     cursor: Cursor,
     memory: Memory,
+    /// The turn of its last request.
+    turn: Option<u32>,
     /// Cursors over the server's contexts, one per server.
     held: [Cursor; 3],
 }
@@ -221,6 +224,8 @@ struct Lane {
 struct Runner<'a> {
     script: &'a Script,
     strategy: Strategy,
+    /// Whether the strategy is the client's own.
+    own: bool,
     worlds: WorldSet,
     endpoint: Endpoint,
     lanes: BTreeMap<u32, Lane>,
@@ -236,10 +241,11 @@ struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn new(script: &'a Script, strategy: Strategy, worlds: WorldSet) -> Self {
+    fn new(script: &'a Script, strategy: Strategy, own: bool, worlds: WorldSet) -> Self {
         Self {
             script,
             strategy,
+            own,
             worlds,
             endpoint: Endpoint::new(script.tree.clone(), &script.items),
             lanes: BTreeMap::new(),
@@ -276,10 +282,8 @@ impl<'a> Runner<'a> {
         let contexts = self.endpoint.contexts(&get, &ask.incoming);
         let mut lane = self.lanes.remove(&ask.incoming.lane).unwrap_or_default();
         let input = self.endpoint.tree.items(ask.incoming.input);
-        let new_turn = input
-            .iter()
-            .any(|index| get(*index).is_some_and(|item| item.author == Author::User))
-            && ask.attempt_of.is_none();
+        let new_turn = ask.attempt_of.is_none() && lane.turn != Some(ask.turn);
+        lane.turn = Some(ask.turn);
         let whole = self.remember_request(ask, &mut lane, &input);
         let logical = lane.logical.unwrap_or(ask.incoming.input);
         if ask.proven {
@@ -293,18 +297,18 @@ impl<'a> Runner<'a> {
 
     /// Brings the lane's history up to this request; returns whether the request itself carries all of it.
     fn remember_request(&mut self, ask: &Ask, lane: &mut Lane, input: &[ItemIndex]) -> bool {
-        let known = match ask
+        let behind = ask
             .incoming
             .previous
-            .and_then(|key| self.logical_at.get(&key))
-        {
-            // the client went back to an older response although it knows of complete ones behind it: a branch
-            Some(&(node, of_lane, complete)) => {
+            .and_then(|key| self.logical_at.get(&key).copied());
+        let known = match behind {
+            Some((node, of_lane, complete)) => {
                 let now = self.complete.get(&of_lane).copied().unwrap_or(0);
-                let lost_nothing = of_lane == ask.incoming.lane && now == complete;
-                if lost_nothing {
+                let knows_no_more = of_lane == ask.incoming.lane && now == complete;
+                if knows_no_more || self.lost_an_output(lane, node, input) {
                     lane.logical.or(Some(node))
                 } else {
+                    // it went back to an older response although complete ones came behind it: a branch
                     Some(node)
                 }
             }
@@ -340,6 +344,27 @@ impl<'a> Runner<'a> {
             .collect();
         lane.logical = Some(self.endpoint.extend(known, &fresh));
         false
+    }
+
+    /// Whether going back to an older response leaves a call open that the lane had answered: nobody branches like that,
+    /// the client has forgotten.
+    fn lost_an_output(&self, lane: &mut Lane, back: Node, input: &[ItemIndex]) -> bool {
+        let Some(known) = lane.logical else {
+            return false;
+        };
+        let get = |index: ItemIndex| self.script.items.get(index).copied();
+        let answered = answered_by(&self.script.items, input);
+        let tree = &self.endpoint.tree;
+        let open: Vec<CallKey> = lane
+            .cursor
+            .go(tree, &get, back)
+            .open()
+            .values()
+            .copied()
+            .collect();
+        let ledger = lane.cursor.go(tree, &get, known);
+        open.into_iter()
+            .any(|call| !answered.contains(&call) && ledger.pair(call).outputs > 0)
     }
 
     /// Whether the first item of a request is the first of the history: the client sends all it knows.
@@ -379,12 +404,7 @@ impl<'a> Runner<'a> {
     ) {
         let script = self.script;
         let get = |index: ItemIndex| script.items.get(index).copied();
-        let answered: BTreeSet<CallKey> = input
-            .iter()
-            .filter_map(|index| script.items.get(*index))
-            .filter(|item| item.kind.is_output())
-            .filter_map(|item| item.call)
-            .collect();
+        let answered = answered_by(&script.items, input);
         let tree = &self.endpoint.tree;
         let Lane {
             cursor,
@@ -401,7 +421,9 @@ impl<'a> Runner<'a> {
             memory,
         };
         let plan = plan::plan(self.strategy, &view);
-        let on_history = plan.whole_history || !plan.edits.is_empty();
+        // a client that normalises its prompt sends only the tail of it where nothing had to be mended
+        let as_is = self.own && self.strategy == Strategy::Normalize && plan.edits.is_empty();
+        let on_history = !as_is && (plan.whole_history || !plan.edits.is_empty());
         let variants = if on_history {
             [0, 1, 2].map(|_| Variant {
                 ledger,
@@ -425,14 +447,7 @@ impl<'a> Runner<'a> {
             (None, true) if ask.answered => Recorded::Accepted,
             (None, true) => Recorded::Nothing,
         };
-        // a retry strategy meets the recorded refusal first and then goes its own way
-        let recorded = match recorded {
-            Recorded::Refused(_) if plan::retry(self.strategy) != super::judge::Retry::No => {
-                Recorded::Nothing
-            }
-            other => other,
-        };
-        let judgement = case.judge(&script.items, &mut self.worlds, recorded);
+        let judgement = self.judge_case(&case, recorded);
         let shown = case
             .variants
             .get(judgement.variant)
@@ -472,6 +487,11 @@ impl<'a> Runner<'a> {
             self.pictured = true;
         }
         self.record(ask, judgement, injected, input_items, changed, pictured);
+    }
+
+    /// Judges; a strategy that answers refusals meets the recorded one first and then goes its own way.
+    fn judge_case(&mut self, case: &Case<'_>, recorded: Recorded<'_>) -> Judgement {
+        judge_case(&self.script.items, &mut self.worlds, case, recorded)
     }
 
     fn record(
@@ -622,6 +642,36 @@ fn sent_variants<'a>(
         edits: plan.front_edits(context.held),
         state: StateFault::of(context, ask.incoming.previous, ask.incoming.store),
     })
+}
+
+/// Judges; a strategy that answers refusals meets the recorded one first and then goes its own way.
+pub(super) fn judge_case(
+    items: &Items,
+    worlds: &mut WorldSet,
+    case: &Case<'_>,
+    recorded: Recorded<'_>,
+) -> Judgement {
+    if case.retry == Retry::No || !matches!(recorded, Recorded::Refused(_)) {
+        return case.judge(items, worlds, recorded);
+    }
+    let first = case.judge_first(items, worlds, recorded);
+    if first.agrees == Some(false) {
+        return first;
+    }
+    Judgement {
+        agrees: first.agrees,
+        ..case.judge(items, worlds, Recorded::Nothing)
+    }
+}
+
+/// The calls that a request's own input answers.
+fn answered_by(items: &Items, input: &[ItemIndex]) -> BTreeSet<CallKey> {
+    input
+        .iter()
+        .filter_map(|index| items.get(*index))
+        .filter(|item| item.kind.is_output())
+        .filter_map(|item| item.call)
+        .collect()
 }
 
 /// Whether the history holds a real output of a call: one that does not merely say "aborted".

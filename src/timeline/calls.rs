@@ -29,6 +29,13 @@ pub enum Cause {
         /// The line of the output.
         line: LineNo,
     },
+    /// Its output was sent and answered, but the chain went back to a response before that exchange.
+    ChainWentBack {
+        /// The exchange that carried the output.
+        exchange: u32,
+        /// Its line.
+        line: LineNo,
+    },
     /// An output of another kind has its id.
     WrongKind,
     /// A compaction or rollback took it out of the history.
@@ -48,11 +55,20 @@ impl Cause {
             Self::ProcessEnded => "process_ended",
             Self::OutputLost => "output_lost",
             Self::SentInUnfinishedResponse { .. } => "sent_in_unfinished_response",
+            Self::ChainWentBack { .. } => "chain_went_back",
             Self::WrongKind => "wrong_kind",
             Self::Hidden => "hidden",
             Self::InFlight => "in_flight",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// Whether an output was sent that the chain goes on without.
+    pub fn leaves_output_behind(self) -> bool {
+        matches!(
+            self,
+            Self::SentInUnfinishedResponse { .. } | Self::ChainWentBack { .. }
+        )
     }
 
     /// The same for people.
@@ -76,6 +92,11 @@ impl Cause {
             } => {
                 format!(
                     "its output (line {line}) was sent only in a request whose response never completed"
+                )
+            }
+            Self::ChainWentBack { exchange, .. } => {
+                format!(
+                    "its output was sent in exchange {exchange}, but the chain went back to before it"
                 )
             }
             Self::WrongKind => "an output of another kind has its id".into(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cause, OpenCall, Tool};
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
-use crate::session::exchange::{Exchange, Purpose, Recording};
+use crate::session::exchange::{Exchange, Purpose, Recording, Terminal};
 use crate::wire::item::{Flags, ItemKind};
 
 pub(super) fn open_calls(recording: &Recording) -> Vec<OpenCall> {
@@ -165,9 +165,16 @@ impl<'a> Lane<'a> {
         in_effect: bool,
     ) -> Cause {
         if let Some(exchange) = carried.and_then(|at| self.exchanges.get(at)) {
+            let (number, line) = (exchange.number, exchange.line);
+            if exchange.answer.terminal == Some(Terminal::Completed) {
+                return Cause::ChainWentBack {
+                    exchange: number,
+                    line,
+                };
+            }
             return Cause::SentInUnfinishedResponse {
-                exchange: Some(exchange.number),
-                line: exchange.line,
+                exchange: Some(number),
+                line,
             };
         }
         let others = self.recording.items.same_id(call);
