@@ -1,6 +1,8 @@
 use super::*;
+use crate::ids::{ItemIndex, ResponseKey};
 use crate::rollout::effective::Effective;
-use crate::rollout::{AbortReason, NoLibrary};
+use crate::rollout::{AbortReason, NoLibrary, Previous, Step};
+use crate::wire::item::{Author, Flags, ItemKind};
 use proptest::prelude::*;
 
 const E1: &str = r#"{"id":"thread-1","timestamp":"2025-06-01T10:00:00.000Z","instructions":null}
@@ -537,4 +539,17 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn endless_nonsense_is_given_up_and_counted() {
+    let nonsense = "x\n".repeat(MAX_PROBLEMS + 50);
+    assert!(read(nonsense.as_bytes(), &NoLibrary).is_err());
+    let rollout = text(&format!("{E1}{nonsense}"));
+    assert_eq!(rollout.problems.len(), MAX_PROBLEMS + 1);
+    assert!(
+        reasons(&rollout)
+            .iter()
+            .any(|(_, reason)| reason.starts_with("50 more"))
+    );
 }
