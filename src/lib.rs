@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod locate;
 pub mod rollout;
 pub mod session;
 pub mod wire;

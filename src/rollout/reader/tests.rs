@@ -480,7 +480,7 @@ proptest! {
         let at = at.index(file.len());
         let cut = &file.as_bytes()[..at];
         if let Some(rollout) = try_read(cut) {
-            let whole = cut.iter().filter(|byte| **byte == b'\n').count();
+            let whole = memchr::memchr_iter(b'\n', cut).count();
             let lines: Vec<&str> = file.lines().take(whole).collect();
             let expected = items_by_line(&lines);
             let found: Vec<ItemKind> = rollout.items.iter().map(|item| item.kind).collect();
@@ -497,7 +497,7 @@ proptest! {
         let mut bytes = file.clone().into_bytes();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        let damaged = file.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+        let damaged = memchr::memchr_iter(b'\n', &file.as_bytes()[..at]).count();
         if let Some(rollout) = try_read(&bytes) {
             let before: Vec<&str> = file.lines().take(damaged).collect();
             let found: Vec<ItemKind> = rollout.items.iter().map(|item| item.kind).collect();
