@@ -100,23 +100,24 @@ fn main() -> io::Result<()> {
     let ours = median(repeats, || rollout(&scratch.0))?;
     let least = median(repeats, || bare(&scratch.0))?;
 
-    let speed = |time: Duration| size as f64 / time.as_secs_f64() / 1e6;
+    // bytes per microsecond are megabytes per second
+    let speed = |time: Duration| u128::from(size) / time.as_micros().max(1);
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "{:.0} MB, {lines} lines of {:.0} bytes, {items} items, {steps} steps, {problems} problems",
-        size as f64 / 1e6,
-        size as f64 / f64::from(lines.max(1))
+        "{} MB, {lines} lines of {} bytes, {items} items, {steps} steps, {problems} problems",
+        size / 1_000_000,
+        size / u64::from(lines.max(1))
     )?;
-    writeln!(out, "bare loop       {:>8.0} MB/s", speed(least))?;
-    writeln!(out, "rollout reader  {:>8.0} MB/s", speed(ours))?;
-    writeln!(out, "ratio           {:>8.2}", speed(ours) / speed(least))?;
+    writeln!(out, "bare loop       {:>6} MB/s", speed(least))?;
+    writeln!(out, "rollout reader  {:>6} MB/s", speed(ours))?;
+    let ratio = least.as_secs_f64() / ours.as_secs_f64();
+    writeln!(out, "ratio           {ratio:>6.2}")?;
     if let (Some(before), Some(after)) = (before, after) {
+        let (most, first) = (after / 1000, before / 1000);
         writeln!(
             out,
-            "memory          {:>8.1} MB at most, {:.1} MB before reading",
-            after as f64 / 1e3,
-            before as f64 / 1e3
+            "memory          {most:>6} MB at most, {first} MB before reading"
         )?;
     }
     Ok(())

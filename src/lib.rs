@@ -12,6 +12,7 @@ pub mod ids;
 pub mod ledger;
 pub mod replay;
 pub mod report;
+pub mod locate;
 pub mod rollout;
 pub mod session;
 pub mod strategy;

@@ -13,8 +13,9 @@ mod event;
 mod fields;
 mod line;
 pub mod reader;
+mod sort;
 
-pub use line::sniff;
+pub use sort::sniff;
 
 use std::io::Read;
 

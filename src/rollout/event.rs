@@ -69,7 +69,7 @@ fn call(items: &mut Items, payload: &Payload<'_>) -> Option<CallKey> {
 }
 
 /// The call behind the item of `item_started` and `item_completed`; the id of these items is the call's
-/// (`TurnItem`, PascalCase tags). Commands that code mode runs inside a call have ids of their own (`exec-…`).
+/// (`TurnItem`, `PascalCase` tags). Commands that code mode runs inside a call have ids of their own (`exec-…`).
 fn tool_item(items: &mut Items, item: &EventItem<'_>) -> Option<CallKey> {
     let tool = matches!(
         item.kind.as_deref(),

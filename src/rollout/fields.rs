@@ -117,7 +117,7 @@ impl<'de, T: Fields<'de> + Default> Visitor<'de> for Array<'_, T> {
     }
 }
 
-/// A text, or as much of it as rules look at: whole up to 512 bytes, otherwise its first 256.
+/// A text, or as much of it as rules look at: whole up to 160 bytes, otherwise its first 96.
 #[derive(Debug, Default)]
 pub(super) struct Snippet<'a>(pub(super) Option<Cow<'a, str>>);
 
@@ -128,8 +128,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Snippet<'a> {
     }
 }
 
-const WHOLE: usize = 512;
-const BEGINNING: usize = 256;
+const WHOLE: usize = 160;
+const BEGINNING: usize = 96;
 
 /// What [`Snippet`] keeps of a JSON value; `None` if it is no string.
 pub(super) fn snippet(raw: &str) -> Option<Cow<'_, str>> {
@@ -138,35 +138,35 @@ pub(super) fn snippet(raw: &str) -> Option<Cow<'_, str>> {
     let text = if inner.len() <= WHOLE || inner.ends_with("aborted by user") {
         inner
     } else {
-        inner.split_at(inner.floor_char_boundary(BEGINNING)).0
+        let cut = (0..=BEGINNING).rev().find(|at| inner.is_char_boundary(*at));
+        inner.split_at(cut.unwrap_or(0)).0
     };
-    Some(if text.contains('\\') {
-        Cow::Owned(unescape(text))
-    } else {
-        Cow::Borrowed(text)
+    Some(match text.split_once('\\') {
+        Some(_) => Cow::Owned(unescape(text)),
+        None => Cow::Borrowed(text),
     })
 }
 
 /// Resolves JSON escapes; a lone surrogate, or an escape that is cut off, becomes the replacement character.
 fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c != '\\' {
-            plain.push(c);
-            continue;
-        }
-        match rest.next() {
-            Some('n') => plain.push('\n'),
-            Some('t') => plain.push('\t'),
-            Some('r') => plain.push('\r'),
-            Some('b') => plain.push('\u{8}'),
-            Some('f') => plain.push('\u{c}'),
-            Some('u') => plain.push(unescape_unicode(&mut rest)),
-            Some(other) => plain.push(other),
-            None => plain.push(char::REPLACEMENT_CHARACTER),
-        }
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        let mut escape = after.chars();
+        plain.push(match escape.next() {
+            Some('n') => '\n',
+            Some('t') => '\t',
+            Some('r') => '\r',
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('u') => unescape_unicode(&mut escape),
+            Some(other) => other,
+            None => char::REPLACEMENT_CHARACTER,
+        });
+        rest = escape.as_str();
     }
+    plain.push_str(rest);
     plain
 }
 
@@ -332,7 +332,7 @@ mod tests {
         };
         assert_eq!(of("a\n\"b\"\\ \u{1F600}\u{1}"), "a\n\"b\"\\ \u{1F600}\u{1}");
         let long = "\n".repeat(2000);
-        assert_eq!(of(&long), "\n".repeat(128));
+        assert_eq!(of(&long), "\n".repeat(48));
         let ends = format!("Wall time: {}\naborted by user", "1".repeat(900));
         assert_eq!(of(&ends), ends);
         assert_eq!(snippet("12"), None);
@@ -349,7 +349,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn unescaping_agrees_with_serde(text in ".{0,60}") {
+        fn unescaping_agrees_with_serde(text in ".{0,25}") {
             let json = serde_json::to_string(&text).unwrap();
             prop_assert_eq!(snippet(&json).unwrap().into_owned(), text);
         }

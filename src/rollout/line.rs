@@ -1,15 +1,15 @@
 //! One line of a rollout, read in one pass.
 //!
 //! A [`Line`] takes the fields that matter out of a line in whatever order they stand: those of the envelope, those of
-//! its payload whatever kind that is, and those of a bare item. What the line *is* is asked afterwards ([`Line::sort`]).
+//! its payload whatever kind that is, and those of a bare item. What the line *is* is asked afterwards ([`super::sort`]).
 
 use std::borrow::Cow;
 
 use serde::de::{DeserializeSeed, MapAccess};
 use serde_json::value::RawValue;
 
+use super::HistoryBase;
 use super::fields::{Array, Content, ErrorText, Fields, Object, mend_surrogates, snippet};
-use super::{Era, HistoryBase};
 use crate::wire::item::{ItemHead, ItemKind};
 use crate::wire::lenient::{Number, Text};
 
@@ -237,8 +237,10 @@ pub(super) enum PreviousText<'a> {
     Response(Cow<'a, str>),
 }
 
-/// Keys that tell files that are no rollouts (bits of [`Line::seen`]).
-const TELLTALES: [&str; 18] = [
+/// Keys that tell what a line is, and files that are no rollouts (bits of [`Line::seen`]).
+const TELLTALES: [&str; 20] = [
+    "payload",
+    "session",
     "ts",
     "dir",
     "kind",
@@ -270,9 +272,8 @@ pub(super) struct Line<'a> {
     pub(super) record_type: Word<'a>,
     pub(super) previous: PreviousText<'a>,
     pub(super) is_object: bool,
-    document: bool,
-    payload_key: bool,
-    seen: u32,
+    /// Which of [`TELLTALES`] are among its keys.
+    pub(super) seen: u32,
 }
 
 impl<'de> Fields<'de> for Line<'de> {
@@ -281,10 +282,11 @@ impl<'de> Fields<'de> for Line<'de> {
             "timestamp" => self.timestamp = text(map)?,
             "ordinal" => self.ordinal = map.next_value::<Number>()?.0.is_some(),
             "payload" => {
-                self.payload_key = true;
-                let mut payload = Payload::default();
-                let object = map.next_value_seed(Object(&mut payload))?;
-                self.payload = object.then_some(payload);
+                self.see(key);
+                let payload = self.payload.get_or_insert_default();
+                if !map.next_value_seed(Object(payload))? {
+                    self.payload = None;
+                }
             }
             "record_type" => self.record_type = text(map)?,
             "previous_response_id" => {
@@ -294,7 +296,7 @@ impl<'de> Fields<'de> for Line<'de> {
                 };
             }
             "session" => {
-                self.document = true;
+                self.see(key);
                 return Ok(false);
             }
             _ => {
@@ -310,36 +312,6 @@ impl<'de> Fields<'de> for Line<'de> {
         }
         Ok(true)
     }
-}
-
-/// What a line is, as far as its shape tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// `{timestamp,type,payload}`.
-    Envelope,
-    /// A bare meta line of E1 and E2.
-    BareMeta,
-    /// A bare item of E1 and E2.
-    BareItem,
-    /// A state line of E2.
-    State,
-    /// The document of E0, on one line.
-    Document,
-    /// A line of another kind of file, by name.
-    Foreign(Foreign),
-    /// Nothing that is known.
-    Unknown,
-}
-
-/// Files that lie beside rollouts, or look like them, and are none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Foreign {
-    pub(super) what: &'static str,
-    pub(super) hint: &'static str,
-}
-
-const fn foreign(what: &'static str, hint: &'static str) -> Sort {
-    Sort::Foreign(Foreign { what, hint })
 }
 
 impl<'a> Line<'a> {
@@ -358,95 +330,11 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn has(&self, key: &str) -> bool {
+    pub(super) fn has(&self, key: &str) -> bool {
         TELLTALES
             .iter()
             .position(|telltale| *telltale == key)
             .is_some_and(|bit| self.seen & (1 << bit) != 0)
-    }
-
-    /// What the line is. Rollout shapes win over those of other files.
-    pub(super) fn sort(&self) -> Sort {
-        let kind = self.item.head.kind.as_deref();
-        if self.payload_key && kind.is_some() && !self.has("dir") && !self.has("at_us") {
-            return Sort::Envelope;
-        }
-        if self.record_type.is_some() {
-            return Sort::State;
-        }
-        if kind.is_some_and(|kind| ItemKind::from_type(kind) != ItemKind::Other) {
-            return Sort::BareItem;
-        }
-        if self.document {
-            return Sort::Document;
-        }
-        if kind.is_none()
-            && self.timestamp.is_some()
-            && self.item.head.id.is_some()
-            && self.seen == 0
-        {
-            return Sort::BareMeta;
-        }
-        self.foreign()
-    }
-
-    fn foreign(&self) -> Sort {
-        let kind = self.item.head.kind.as_deref();
-        if self.has("dir") && self.has("kind") {
-            return foreign(
-                "a TUI session log",
-                "the rollout of the same session lies below $CODEX_HOME/sessions",
-            );
-        }
-        if self.has("kind") && (self.has("format") || self.has("exchange") || self.has("at_us")) {
-            return foreign("a recording", "it is read as a session, not as a rollout");
-        }
-        if kind.is_some_and(|kind| kind.starts_with("response.")) {
-            return foreign("a dump of streamed events", "the rollout is another file");
-        }
-        let exec = kind.is_some_and(|kind| {
-            kind.starts_with("thread.") || kind.starts_with("turn.") || kind.starts_with("item.")
-        });
-        if exec || self.has("msg") || (kind == Some("error") && self.has("message")) {
-            return foreign(
-                "the event output of codex exec --json",
-                "the rollout of the same session lies below $CODEX_HOME/sessions",
-            );
-        }
-        if self.has("jsonrpc") || self.has("method") || self.has("result") {
-            return foreign(
-                "app-server JSON-RPC",
-                "the rollout of the same session lies below $CODEX_HOME/sessions",
-            );
-        }
-        if self.has("ts") && self.has("text") {
-            return foreign(
-                "the prompt history (history.jsonl)",
-                "it holds user prompts only; rollouts lie below $CODEX_HOME/sessions",
-            );
-        }
-        if self.has("thread_name") {
-            return foreign(
-                "the session index",
-                "it holds names only; rollouts lie below $CODEX_HOME/sessions",
-            );
-        }
-        if self.has("model") && self.has("input") {
-            return foreign("a request body", "a request is not a rollout");
-        }
-        Sort::Unknown
-    }
-
-    /// The era a line of this sort belongs to.
-    pub(super) fn era(&self) -> Option<Era> {
-        match self.sort() {
-            Sort::Envelope if self.ordinal => Some(Era::E4),
-            Sort::Envelope => Some(Era::E3),
-            Sort::BareMeta | Sort::BareItem => Some(Era::E1),
-            Sort::State => Some(Era::E2),
-            Sort::Document => Some(Era::E0),
-            Sort::Foreign(_) | Sort::Unknown => None,
-        }
     }
 }
 
@@ -461,76 +349,9 @@ pub(super) fn with_mended<T>(
     then(Line::read(&mended))
 }
 
-/// The era that a file beginning with this line belongs to; `None` if it is no rollout.
-///
-/// E1 files turn out to be E2 when a state line appears; a line `{` alone may begin an E0 document.
-pub fn sniff(line: &[u8]) -> Option<Era> {
-    let text = String::from_utf8_lossy(line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line));
-    let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0');
-    if text == "{" {
-        return Some(Era::E0);
-    }
-    Line::read(text).ok().and_then(|line| line.era())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_line_tells_the_era() {
-        let era = |line: &str| sniff(line.as_bytes());
-        assert_eq!(era("{"), Some(Era::E0));
-        assert_eq!(era(r#"{"session":{"id":"a"},"items":[]}"#), Some(Era::E0));
-        assert_eq!(
-            era(r#"{"id":"a","timestamp":"t","instructions":null,"git":{}}"#),
-            Some(Era::E1)
-        );
-        assert_eq!(
-            era(r#"{"type":"message","role":"user","content":[]}"#),
-            Some(Era::E1)
-        );
-        assert_eq!(era(r#"{"record_type":"state"}"#), Some(Era::E2));
-        assert_eq!(
-            era(r#"{"payload":{"id":"a"},"timestamp":"t","type":"session_meta"}"#),
-            Some(Era::E3)
-        );
-        assert_eq!(
-            era(
-                "\u{feff}{\"timestamp\":\"t\",\"ordinal\":0,\"type\":\"session_meta\",\"payload\":{}}"
-            ),
-            Some(Era::E4)
-        );
-        assert_eq!(era("not json"), None);
-        assert_eq!(era("[1]"), None);
-    }
-
-    #[test]
-    fn files_that_are_no_rollouts_are_told_by_name() {
-        let what = |line: &str| match Line::read(line).unwrap().sort() {
-            Sort::Foreign(foreign) => foreign.what,
-            other => panic!("{line}: {other:?}"),
-        };
-        for (line, name) in [
-            (
-                r#"{"ts":"t","dir":"meta","kind":"session_start","payload":{"type":"x"}}"#,
-                "TUI",
-            ),
-            (r#"{"type":"thread.started","thread_id":"t"}"#, "exec"),
-            (r#"{"id":"0","msg":{"type":"task_started"}}"#, "exec"),
-            (r#"{"type":"error","message":"m","code":"c"}"#, "exec"),
-            (r#"{"session_id":"s","ts":1,"text":"hi"}"#, "history"),
-            (r#"{"id":"s","thread_name":"n","updated_at":"t"}"#, "index"),
-            (r#"{"id":1,"method":"initialize","params":{}}"#, "JSON-RPC"),
-            (r#"{"id":1,"result":{}}"#, "JSON-RPC"),
-            (r#"{"kind":"session","format":1,"id":"x"}"#, "recording"),
-            (r#"{"model":"m","input":[]}"#, "request"),
-            (r#"{"type":"response.created","response":{}}"#, "streamed"),
-        ] {
-            assert!(what(line).contains(name), "{line}: {}", what(line));
-        }
-        assert_eq!(Line::read("{\"a\":1}").unwrap().sort(), Sort::Unknown);
-    }
 
     #[test]
     fn shapes_the_loader_refuses_are_named() {

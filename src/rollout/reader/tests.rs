@@ -1,6 +1,8 @@
 use super::*;
+use crate::ids::{ItemIndex, ResponseKey};
 use crate::rollout::effective::Effective;
-use crate::rollout::{AbortReason, NoLibrary};
+use crate::rollout::{AbortReason, NoLibrary, Previous, Step};
+use crate::wire::item::{Author, Flags, ItemKind};
 use proptest::prelude::*;
 
 const E1: &str = r#"{"id":"thread-1","timestamp":"2025-06-01T10:00:00.000Z","instructions":null}
@@ -478,7 +480,7 @@ proptest! {
         let at = at.index(file.len());
         let cut = &file.as_bytes()[..at];
         if let Some(rollout) = try_read(cut) {
-            let whole = cut.iter().filter(|byte| **byte == b'\n').count();
+            let whole = memchr::memchr_iter(b'\n', cut).count();
             let lines: Vec<&str> = file.lines().take(whole).collect();
             let expected = items_by_line(&lines);
             let found: Vec<ItemKind> = rollout.items.iter().map(|item| item.kind).collect();
@@ -495,7 +497,7 @@ proptest! {
         let mut bytes = file.clone().into_bytes();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        let damaged = file.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+        let damaged = memchr::memchr_iter(b'\n', &file.as_bytes()[..at]).count();
         if let Some(rollout) = try_read(&bytes) {
             let before: Vec<&str> = file.lines().take(damaged).collect();
             let found: Vec<ItemKind> = rollout.items.iter().map(|item| item.kind).collect();
@@ -537,4 +539,17 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn endless_nonsense_is_given_up_and_counted() {
+    let nonsense = "x\n".repeat(MAX_PROBLEMS + 50);
+    assert!(read(nonsense.as_bytes(), &NoLibrary).is_err());
+    let rollout = text(&format!("{E1}{nonsense}"));
+    assert_eq!(rollout.problems.len(), MAX_PROBLEMS + 1);
+    assert!(
+        reasons(&rollout)
+            .iter()
+            .any(|(_, reason)| reason.starts_with("50 more"))
+    );
 }
