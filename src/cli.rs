@@ -1,0 +1,87 @@
+//! The command line: what was typed, turned into what was meant, and the results written.
+//!
+//! Only this room knows arguments, the environment, files by path and the terminal. Data goes to stdout, talk to stderr.
+
+pub mod args;
+mod check;
+mod convert;
+mod error;
+mod explain;
+mod input;
+mod labels;
+mod output;
+mod pages;
+mod replay;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+use error::CliError;
+use output::Output;
+
+/// What the environment says, read once.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `CODEX_HOME`, or `~/.codex`.
+    pub codex_home: Option<PathBuf>,
+    /// Whether `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+    /// Whether `CI` is set.
+    pub ci: bool,
+}
+
+impl Environment {
+    /// Reads the environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+    pub fn read() -> Self {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let home = set("HOME").or_else(|| set("USERPROFILE")).map(PathBuf::from);
+        Self {
+            codex_home: set("CODEX_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".codex"))),
+            no_color: set("NO_COLOR").is_some(),
+            ci: set("CI").is_some(),
+        }
+    }
+}
+
+/// Runs the program and returns its exit status.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &arguments),
+    };
+    let mut output = Output::new(&cli.global, environment);
+    let done = match &cli.verb {
+        None => replay::run(&cli.replay, environment, &mut output),
+        Some(Verb::Explain(args)) => explain::run(args, environment, &mut output),
+        Some(Verb::Check(args)) => check::run(args, environment, &mut output),
+        Some(Verb::Convert(args)) => convert::run(args, &mut output),
+        Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
+        Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),
+    };
+    match done {
+        Ok(status) => status,
+        Err(error) => output.fail(&error),
+    }
+}
+
+/// Tells what is wrong with the arguments, as JSON where JSON was asked for.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    let wants_json = arguments
+        .windows(2)
+        .any(|pair| matches!(pair, [name, value] if name == "--format" && value == "json"))
+        || arguments.iter().any(|argument| argument == "--format=json");
+    if wants_json && error.use_stderr() {
+        let text = error.render().to_string();
+        let message = text.lines().next().unwrap_or("").trim_start_matches("error: ").to_owned();
+        return Output::plain_json().fail(&CliError::usage(message).hint("see 'replay --help'"));
+    }
+    let status = if error.use_stderr() { 2 } else { 0 };
+    // a closed pipe is no reason to complain
+    let _unwritten: Result<(), std::io::Error> = error.print();
+    status
+}

@@ -1,0 +1,175 @@
+//! What the user names, found and read.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use super::Environment;
+use super::error::CliError;
+use crate::locate::{self, HomeLibrary, LocateError};
+use crate::rollout::{Library, NoLibrary, reader as rollout_reader};
+use crate::session::{self, Kind, Session, exchanges, reader, request_file};
+
+/// How much of a file is looked at to tell what it is.
+const HEAD: u64 = 64 << 10;
+
+/// Something that holds a session.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// A file.
+    File(PathBuf),
+    /// What came on stdin.
+    Bytes(Vec<u8>),
+}
+
+impl Source {
+    /// The name under which it is spoken of.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Bytes(_) => "-".to_owned(),
+        }
+    }
+
+    /// Opens it, decompressed.
+    pub(super) fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        match self {
+            Self::File(path) => Ok(Box::new(rollout_reader::maybe_zstd(File::open(path)?)?)),
+            Self::Bytes(bytes) => rollout_reader::maybe_zstd(Cursor::new(bytes.as_slice())),
+        }
+    }
+
+    /// Reads the session it holds.
+    pub(super) fn read(&self, environment: &Environment) -> Result<Session, CliError> {
+        let name = self.name();
+        let failed = |error: &io::Error| match self {
+            Self::File(path) => CliError::io(path, error),
+            Self::Bytes(_) => CliError::input(&name, error.to_string()),
+        };
+        let mut reader = self.open().map_err(|error| failed(&error))?;
+        let mut head = Vec::new();
+        reader.by_ref().take(HEAD).read_to_end(&mut head).map_err(|error| failed(&error))?;
+        if head.trim_ascii().is_empty() && head.len() < HEAD as usize {
+            return Err(CliError::input(&name, "the file is empty"));
+        }
+        let kind = session::sniff(&head);
+        let whole = Cursor::new(head).chain(reader);
+        let recording = match kind {
+            Kind::Recording => reader::read(whole),
+            Kind::Exchanges => exchanges::read(whole),
+            Kind::RequestBody | Kind::ItemArray => request_file::read(whole),
+            Kind::LabLog => {
+                return Err(CliError::input(&name, "this is a request log, not a session")
+                    .hint(format!("convert it first: replay convert {name} -o session.jsonl")));
+            }
+            Kind::Unknown => return read_rollout(&name, whole, environment),
+        };
+        recording.map(Session::Recording).map_err(|error| {
+            let said = CliError::input(&name, error.to_string());
+            match error {
+                session::ReadError::NotJson { .. } => said.hint("a request body is one JSON value; is it cut off?"),
+                session::ReadError::NewerFormat { .. } => said.hint("a newer release of replay reads it"),
+                _ => said,
+            }
+        })
+    }
+}
+
+fn read_rollout(name: &str, whole: impl Read, environment: &Environment) -> Result<Session, CliError> {
+    let home = environment.codex_home.as_ref().map(HomeLibrary::new);
+    let library: &dyn Library = home.as_ref().map_or(&NoLibrary, |home| home);
+    match rollout_reader::read(whole, library) {
+        Ok(rollout) => Ok(Session::Rollout(rollout)),
+        Err(rollout_reader::ReadError::NotARollout { what, hint }) => {
+            Err(CliError::input(name, format!("this is {what}, not a session")).hint(hint))
+        }
+        Err(error) => Err(CliError::input(name, error.to_string())),
+    }
+}
+
+/// Finds what a SESSION argument means.
+pub(super) fn find(argument: &str, environment: &Environment) -> Result<Vec<Source>, CliError> {
+    if argument == "-" {
+        return Ok(vec![stdin()?]);
+    }
+    let path = Path::new(argument);
+    if path.is_dir() {
+        let files = files_below(path)?;
+        if files.is_empty() {
+            return Err(CliError::input(argument, "no session file is in this folder"));
+        }
+        return Ok(files.into_iter().map(Source::File).collect());
+    }
+    if path.exists() {
+        return Ok(vec![Source::File(path.to_owned())]);
+    }
+    let looks_like_path = argument.contains('/') || argument.contains('\\') || argument.ends_with(".jsonl");
+    if looks_like_path {
+        return Err(CliError::input(argument, "no such file").hint("is the path right?"));
+    }
+    let Some(home) = &environment.codex_home else {
+        return Err(CliError::input(argument, "no such file, and no Codex home to look in").hint("set CODEX_HOME"));
+    };
+    let is_thread = argument.len() >= 4 && argument.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let found = if is_thread { locate::find_thread(home, argument) } else { locate::find_call(home, argument) };
+    match found {
+        Ok(found) => Ok(found.into_iter().map(|found| Source::File(found.path)).collect()),
+        Err(LocateError::Ambiguous { wanted, threads }) => {
+            let mut error = CliError::input(argument, format!("{} threads begin with {wanted}", threads.len()));
+            for thread in threads.iter().take(5) {
+                error = error.hint(thread.clone());
+            }
+            Err(error)
+        }
+        Err(error) => Err(CliError::input(argument, format!("no such file; {error}"))
+            .hint("name a file, a thread id, a call id that stands in a rollout, or use --last")),
+    }
+}
+
+/// The Codex session that was written last.
+pub(super) fn last(environment: &Environment) -> Result<Source, CliError> {
+    let Some(home) = &environment.codex_home else {
+        return Err(CliError::usage("--last needs a Codex home").hint("set CODEX_HOME"));
+    };
+    match locate::last(home) {
+        Ok(found) => Ok(Source::File(found.path)),
+        Err(error) => Err(CliError::input(&home.display().to_string(), error.to_string())
+            .hint("set CODEX_HOME if Codex keeps its sessions elsewhere")),
+    }
+}
+
+/// What stands on stdin.
+pub(super) fn stdin() -> Result<Source, CliError> {
+    let mut bytes = Vec::new();
+    io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|error| CliError::input("-", format!("cannot read stdin: {error}")))?;
+    Ok(Source::Bytes(bytes))
+}
+
+/// The files below a folder that can be sessions, by path. Siblings that Codex keeps beside its rollouts are left out.
+pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|error| CliError::io(&folder, &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| CliError::io(&folder, &error))?;
+            let kind = entry.file_type().map_err(|error| CliError::io(&entry.path(), &error))?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() && may_be_session(&entry.file_name().to_string_lossy()) {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn may_be_session(name: &str) -> bool {
+    let sibling = name.ends_with(".timers.json") || name == "history.jsonl" || name == "session_index.jsonl";
+    let ending = [".jsonl", ".json", ".jsonl.zst"].iter().any(|ending| name.ends_with(ending));
+    ending && !sibling
+}

@@ -1,0 +1,169 @@
+//! `replay SESSION…`.
+
+use super::Environment;
+use super::args::ReplayArgs;
+use super::error::CliError;
+use super::input::{self, Source};
+use super::labels;
+use super::output::Output;
+use crate::contract::Policy;
+use crate::replay::{self, SessionReport, story};
+use crate::report::{json, text};
+use crate::strategy::{self, Options, Probe, Run, Strategy, Verdict};
+
+pub(super) fn run(args: &ReplayArgs, environment: &Environment, output: &mut Output) -> Result<u8, CliError> {
+    let strategies = args.recover.iter().map(|name| strategy_named(name)).collect::<Result<Vec<_>, _>>()?;
+    let options = options(args)?;
+    let expected = args.expect.as_deref().map(verdict_named).transpose()?;
+    let mut sources = Vec::new();
+    if args.last {
+        sources.push(input::last(environment)?);
+    }
+    for argument in &args.sessions {
+        sources.extend(input::find(argument, environment)?);
+    }
+    if sources.is_empty() {
+        return Err(CliError::usage("no session is named")
+            .hint("name a file, a Codex thread id, or use --last")
+            .hint("see 'replay --help'"));
+    }
+    let several = sources.len() > 1;
+    let mut reports: Vec<SessionReport> = Vec::new();
+    let mut unread: Option<CliError> = None;
+    let mut status = 0;
+    for source in &sources {
+        let session = match source.read(environment) {
+            Ok(session) => session,
+            Err(error) if several => {
+                status = status.max(error.exit);
+                if !output.is_json() {
+                    output.fail(&error);
+                }
+                unread.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut report = replay::replay(&source.name(), session, &strategies, &options);
+        if report.is_empty() {
+            let error = CliError::input(&source.name(), "nothing to replay: no request is on file, and none can be rebuilt")
+                .hint("replay check lists what the file holds");
+            if !several {
+                return Err(error);
+            }
+            status = status.max(error.exit);
+            if !output.is_json() {
+                output.fail(&error);
+            }
+            continue;
+        }
+        let table = if output.is_json() || !strategies.is_empty() { Vec::new() } else { table(&report, &options) };
+        report.labels = labels::read(source, &report.session, &report.wanted());
+        status = status.max(report.verdict().exit());
+        if !output.is_json() {
+            if !reports.is_empty() {
+                output.data("\n")?;
+            }
+            output.data(&text::session(&report, &table, output.paint, output.verbose))?;
+        }
+        if let Some(folder) = &args.write_story {
+            write_story(folder, source, &report, several, output)?;
+        }
+        reports.push(report);
+    }
+    if output.is_json() {
+        if let (Some(error), true) = (&unread, reports.is_empty()) {
+            return Err(error.clone());
+        }
+        output.document(&json::sessions(&reports))?;
+    } else {
+        output.note("");
+        output.note(text::MODEL_NOTE);
+    }
+    match expected {
+        None => Ok(status),
+        Some(expected) => {
+            let wrong = reports.iter().filter(|report| report.verdict() != expected).count();
+            if wrong > 0 {
+                output.note(&format!("expected {}, but {wrong} of {} differ", expected.name(), reports.len()));
+            }
+            let unreadable = if unread.is_some() { 3 } else { 0 };
+            Ok(u8::from(wrong > 0).max(unreadable))
+        }
+    }
+}
+
+/// Runs under all other strategies, where there is something to compare.
+fn table(report: &SessionReport, options: &Options) -> Vec<Run> {
+    if report.runs.iter().all(|run| run.verdict == Verdict::Clean) {
+        return Vec::new();
+    }
+    replay::others(&report.runs)
+        .into_iter()
+        .map(|strategy| strategy::run(&report.session, strategy, options))
+        .collect()
+}
+
+fn write_story(
+    folder: &std::path::Path,
+    source: &Source,
+    report: &SessionReport,
+    several: bool,
+    output: &Output,
+) -> Result<(), CliError> {
+    if several {
+        return Err(CliError::usage("--write-story takes one session at a time"));
+    }
+    if report.verdict() != Verdict::Refused {
+        output.note(&format!("no story written: the verdict is {}, not refused", report.verdict().name()));
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| CliError::failed(format!("{}: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let name = match source {
+        Source::File(path) if path.extension().is_some_and(|ending| ending == "json") => "session.json",
+        _ => "session.jsonl",
+    };
+    let files = story::files(report, name);
+    let session = folder.join(name);
+    for path in [&session, &folder.join("story.md"), &folder.join("expect.json")] {
+        if path.exists() {
+            return Err(CliError::usage(format!("{} exists already", path.display())).hint("name another folder"));
+        }
+    }
+    let mut reader = source.open().map_err(failed)?;
+    let mut file = std::fs::File::create_new(&session).map_err(failed)?;
+    std::io::copy(&mut reader, &mut file).map_err(failed)?;
+    std::fs::write(folder.join("story.md"), files.story).map_err(failed)?;
+    std::fs::write(folder.join("expect.json"), files.expect).map_err(failed)?;
+    output.note(&format!("story written to {}", folder.display()));
+    Ok(())
+}
+
+fn options(args: &ReplayArgs) -> Result<Options, CliError> {
+    let probe = match (args.no_probe, &args.probe) {
+        (true, _) => Probe::Never,
+        (false, Some(_)) => Probe::Always,
+        (false, None) => Probe::Auto,
+    };
+    Ok(Options { policies: policies(&args.policy)?, probe })
+}
+
+/// Reads `--policy` options.
+pub(super) fn policies(texts: &[String]) -> Result<Vec<(Policy, usize)>, CliError> {
+    texts.iter().map(|text| Policy::parse(text).map_err(CliError::usage)).collect()
+}
+
+fn strategy_named(name: &str) -> Result<Strategy, CliError> {
+    Strategy::by_name(name).ok_or_else(|| {
+        let known = Strategy::ALL.map(Strategy::name).join(", ");
+        CliError::usage(format!("no strategy is called '{name}'")).hint(format!("strategies are {known}"))
+    })
+}
+
+fn verdict_named(name: &str) -> Result<Verdict, CliError> {
+    Verdict::by_name(name).ok_or_else(|| {
+        let known = Verdict::ALL.map(Verdict::name).join(", ");
+        CliError::usage(format!("no verdict is called '{name}'")).hint(format!("verdicts are {known}"))
+    })
+}
