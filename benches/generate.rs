@@ -145,7 +145,7 @@ impl<W: Write> Writer<'_, W> {
         self.line(
             "session_meta",
             &format!(
-                r#"{{"session_id":"{id}","id":"{id}","timestamp":"2026-11-20T20:17:38.727Z","cwd":"/work","originator":"codex_exec","cli_version":"0.169.0","source":"exec","thread_source":"user","model_provider":"openai","base_instructions":{{"text":"{text}"}},"history_mode":"paginated"}}"#
+                r#"{{"session_id":"{id}","id":"{id}","timestamp":"2026-11-20T20:17:38.727Z","cwd":"/home/dev/project","originator":"codex_exec","cli_version":"0.169.0","source":"exec","thread_source":"user","model_provider":"openai","base_instructions":{{"text":"{text}"}},"history_mode":"paginated"}}"#
             ),
             false,
         )
@@ -179,7 +179,7 @@ impl<W: Write> Writer<'_, W> {
         self.message("user", "input_text", "<environment_context>", 300)?;
         let text = self.words(700);
         let context = format!(
-            r#"{{"turn_id":"{turn}","cwd":"/work","approval_policy":"never","sandbox_policy":{{"type":"danger-full-access"}},"model":"gpt-5.1-codex","effort":"high","summary":"auto","user_instructions":"{text}"}}"#
+            r#"{{"turn_id":"{turn}","cwd":"/home/dev/project","approval_policy":"never","sandbox_policy":{{"type":"danger-full-access"}},"model":"gpt-5.1-codex","effort":"high","summary":"auto","user_instructions":"{text}"}}"#
         );
         self.text = text;
         self.line("turn_context", &context, false)?;
@@ -233,7 +233,7 @@ impl<W: Write> Writer<'_, W> {
         let bytes = self.below(60, 1500);
         let text = self.words(bytes);
         let payload = format!(
-            r#"{{"type":"item_completed","thread_id":"{thread}","turn_id":"{turn}","item":{{"type":"CommandExecution","id":"{call}","process_id":"20223","command":["/bin/bash","-lc","echo"],"cwd":"file:///work","parsed_cmd":[{{"type":"unknown","cmd":"echo"}}],"source":"unified_exec_startup","status":"completed","aggregated_output":"{text}","exit_code":0,"duration":{{"secs":0,"nanos":4851}}}},"started_at_ms":1795205861272,"completed_at_ms":1795205861273}}"#
+            r#"{{"type":"item_completed","thread_id":"{thread}","turn_id":"{turn}","item":{{"type":"CommandExecution","id":"{call}","process_id":"20223","command":["/bin/bash","-lc","echo"],"cwd":"file:///home/dev/project","parsed_cmd":[{{"type":"unknown","cmd":"echo"}}],"source":"unified_exec_startup","status":"completed","aggregated_output":"{text}","exit_code":0,"duration":{{"secs":0,"nanos":4851}}}},"started_at_ms":1795205861272,"completed_at_ms":1795205861273}}"#
         );
         self.text = text;
         self.event(&payload)

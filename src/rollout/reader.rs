@@ -297,4 +297,6 @@ impl<'l> Builder<'l> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

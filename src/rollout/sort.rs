@@ -83,7 +83,8 @@ impl Line<'_> {
                 "the rollout of the same session lies below $CODEX_HOME/sessions",
             );
         }
-        if self.has("jsonrpc") || self.has("method") || self.has("result") {
+        let rpc = (self.has("method") || self.has("result")) && !self.has("kind");
+        if self.has("jsonrpc") || rpc {
             return foreign(
                 "app-server JSON-RPC",
                 "the rollout of the same session lies below $CODEX_HOME/sessions",

@@ -269,7 +269,7 @@ impl Flags {
     pub const UNFINISHED: Self = Self(8);
     /// An output whose `call_id` is empty: nothing can ever match it.
     pub const EMPTY_CALL_ID: Self = Self(16);
-    /// Codex's own loader skips the line this item stands on, so it is never sent again (codex.md 1.2, 2.3).
+    /// Codex's own loader skips the line this item stands on, so it is never sent again (codex #3380, #5600).
     pub const UNREADABLE_BY_CLIENT: Self = Self(32);
 
     /// Whether all bits of `other` are set.

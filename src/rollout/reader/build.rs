@@ -70,7 +70,14 @@ impl Builder<'_> {
             return;
         };
         match kind {
-            "response_item" => self.item(&payload.item, line, part, skipped),
+            "response_item" => {
+                let untyped = payload.item.head.kind.is_none();
+                if untyped {
+                    let what = "an item without type: Codex skips this line";
+                    self.note(line, Reason::UnknownShape(what.into()));
+                }
+                self.item(&payload.item, line, part, skipped || untyped);
+            }
             "event_msg" => event::add(&mut self.rollout, payload, line),
             "turn_context" => self.rollout.steps.push(Step::TurnContext(line)),
             "session_meta" => self.meta(value, payload, line),
@@ -98,6 +105,11 @@ impl Builder<'_> {
         }
     }
 
+    /// Adds an item line.
+    ///
+    /// A line whose sibling `metadata.delivered_assistant_message` begins with `codex:code-mode-delivery:v1:` is retained
+    /// context in the dress of an assistant message. It is taken for the message it says it is, as every reader does
+    /// that does not know the mark; whether a client that knows it sends it again is not known, and no pair hangs on it.
     fn item(&mut self, text: &ItemText<'_>, line: LineNo, part: &mut u32, skipped: bool) {
         let unreadable = text.unreadable_field();
         if let Some(field) = unreadable {
@@ -143,6 +155,11 @@ impl Builder<'_> {
             self.rollout.steps.push(Step::Summarised(line, summary));
             return;
         };
+        if items.iter().any(|item| item.head.kind.is_none()) {
+            let what = "compacted with an item without type: Codex skips this line";
+            self.note(line, Reason::UnknownShape(what.into()));
+            return;
+        }
         let first = ItemIndex(self.rollout.items.len() as u32);
         for (part, text) in items.iter().enumerate() {
             // dropped by the loader, inside a replacement too (codex #19481)

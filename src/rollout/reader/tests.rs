@@ -3,16 +3,15 @@ use crate::ids::{ItemIndex, ResponseKey};
 use crate::rollout::effective::Effective;
 use crate::rollout::{AbortReason, NoLibrary, Previous, Step};
 use crate::wire::item::{Author, Flags, ItemKind};
-use proptest::prelude::*;
 
-const E1: &str = r#"{"id":"thread-1","timestamp":"2025-06-01T10:00:00.000Z","instructions":null}
+pub(super) const E1: &str = r#"{"id":"thread-1","timestamp":"2025-06-01T10:00:00.000Z","instructions":null}
 {"type":"message","role":"user","content":[{"type":"input_text","text":"run it"}]}
 {"type":"local_shell_call","id":"lsh_1","call_id":null,"status":"completed","action":{"type":"exec"}}
 {"type":"function_call_output","call_id":"lsh_1","output":"done"}
 {"role":"assistant","content":[{"type":"output_text","text":"ok"}]}
 "#;
 
-const E2: &str = r#"{"id":"thread-2","timestamp":"2025-07-20T10:00:00.000Z","instructions":"x","git":{"branch":"b"}}
+pub(super) const E2: &str = r#"{"id":"thread-2","timestamp":"2025-07-20T10:00:00.000Z","instructions":"x","git":{"branch":"b"}}
 {"type":"message","role":"user","content":[{"type":"input_text","text":"run it"}]}
 {"record_type":"state","previous_response_id":null}
 {"type":"function_call","id":"fc_1","name":"shell","arguments":"{}","call_id":"call_1"}
@@ -20,7 +19,7 @@ const E2: &str = r#"{"id":"thread-2","timestamp":"2025-07-20T10:00:00.000Z","ins
 {"record_type":"state"}
 "#;
 
-const E3: &str = r#"{"timestamp":"2025-10-01T10:00:00.000Z","type":"session_meta","payload":{"id":"thread-3","timestamp":"2025-10-01T10:00:00.000Z","originator":"codex_exec","cli_version":"0.45.0","source":{"subagent":{"thread_spawn":{"parent_thread_id":"thread-0","depth":1}}}}}
+pub(super) const E3: &str = r#"{"timestamp":"2025-10-01T10:00:00.000Z","type":"session_meta","payload":{"id":"thread-3","timestamp":"2025-10-01T10:00:00.000Z","originator":"codex_exec","cli_version":"0.45.0","source":{"subagent":{"thread_spawn":{"parent_thread_id":"thread-0","depth":1}}}}}
 {"timestamp":"t","type":"response_item","payload":{"type":"message","role":"user","content":[{"type":"input_text","text":"<environment_context>x"}]}}
 {"timestamp":"t","type":"response_item","payload":{"type":"message","role":"user","content":[{"type":"input_text","text":"first"}]}}
 {"timestamp":"t","type":"turn_context","payload":{"cwd":"/x","model":"m"}}
@@ -38,7 +37,7 @@ const E3: &str = r#"{"timestamp":"2025-10-01T10:00:00.000Z","type":"session_meta
 {"timestamp":"t","type":"response_item","payload":{"type":"tool_result","x":1}}
 "#;
 
-fn text(text: &str) -> Rollout {
+pub(super) fn text(text: &str) -> Rollout {
     read(text.as_bytes(), &NoLibrary).unwrap()
 }
 
@@ -321,6 +320,31 @@ fn compaction_replaces_or_summarises() {
     );
 }
 
+#[test]
+fn items_without_type_are_kept_but_not_sent_by_codex() {
+    let rollout = text(concat!(
+        r#"{"type":"session_meta","payload":{"id":"a"}}"#,
+        "\n",
+        r#"{"type":"response_item","payload":{"role":"user","content":[{"text":"one"}]}}"#,
+        "\n",
+        r#"{"type":"response_item","payload":{"type":"message","role":"user","content":[{"text":"one"}]}}"#,
+        "\n",
+        r#"{"type":"compacted","payload":{"message":"","replacement_history":[{"id":"summary"}]}}"#,
+        "\n",
+    ));
+    let lines: Vec<LineNo> = rollout
+        .problems
+        .iter()
+        .map(|problem| problem.line)
+        .collect();
+    assert_eq!(lines, vec![2, 4]);
+    let mut effective = Effective::new(rollout.era);
+    for step in &rollout.steps {
+        effective.apply(&rollout.items, step);
+    }
+    assert_eq!(effective.path(), &[ItemIndex(1)]);
+}
+
 struct Shelf(Vec<(&'static str, String)>);
 
 impl Library for Shelf {
@@ -450,95 +474,6 @@ fn compressed_and_plain_bytes_come_out_alike() {
 #[test]
 fn a_step_stays_small() {
     assert!(size_of::<Step>() <= 16, "{}", size_of::<Step>());
-}
-
-/// The items of a text line by line, each line read in a file of its own behind a meta line.
-fn items_by_line(lines: &[&str]) -> Vec<ItemKind> {
-    let mut kinds = Vec::new();
-    for line in lines {
-        let file = format!("{{\"type\":\"session_meta\",\"payload\":{{}}}}\n{line}\n");
-        kinds.extend(text(&file).items.iter().map(|item| item.kind));
-    }
-    kinds
-}
-
-fn sample() -> impl Strategy<Value = String> {
-    prop_oneof![
-        Just(E1.to_owned()),
-        Just(E2.to_owned()),
-        Just(E3.to_owned())
-    ]
-}
-
-fn try_read(bytes: &[u8]) -> Option<Rollout> {
-    read(bytes, &NoLibrary).ok()
-}
-
-proptest! {
-    #[test]
-    fn a_cut_loses_only_the_line_it_goes_through(file in sample(), at in any::<prop::sample::Index>()) {
-        let at = at.index(file.len());
-        let cut = &file.as_bytes()[..at];
-        if let Some(rollout) = try_read(cut) {
-            let whole = memchr::memchr_iter(b'\n', cut).count();
-            let lines: Vec<&str> = file.lines().take(whole).collect();
-            let expected = items_by_line(&lines);
-            let found: Vec<ItemKind> = rollout.items.iter().map(|item| item.kind).collect();
-            prop_assert!(found.starts_with(&expected));
-            prop_assert!(found.len() <= expected.len() + 1);
-            for problem in &rollout.problems {
-                prop_assert!(problem.line as usize <= whole + 1);
-            }
-        }
-    }
-
-    #[test]
-    fn damaged_bytes_hide_no_other_line(file in sample(), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
-        let mut bytes = file.clone().into_bytes();
-        let at = at.index(bytes.len());
-        bytes[at] ^= 1 << bit;
-        let damaged = memchr::memchr_iter(b'\n', &file.as_bytes()[..at]).count();
-        if let Some(rollout) = try_read(&bytes) {
-            let before: Vec<&str> = file.lines().take(damaged).collect();
-            let found: Vec<ItemKind> = rollout.items.iter().map(|item| item.kind).collect();
-            prop_assert!(found.starts_with(&items_by_line(&before)));
-            prop_assert_eq!(format!("{rollout:?}"), format!("{:?}", try_read(&bytes).unwrap()));
-        }
-    }
-
-    #[test]
-    fn lines_in_any_order_give_the_same_items(mut lines in Just(E3.lines().collect::<Vec<_>>()).prop_shuffle(), twice in any::<bool>()) {
-        if twice {
-            lines = lines.iter().flat_map(|line| [*line, *line]).collect();
-        }
-        let rollout = text(&lines.join("\n"));
-        let found: Vec<ItemKind> = rollout.items.iter().map(|item| item.kind).collect();
-        prop_assert_eq!(found, items_by_line(&lines));
-        prop_assert_eq!(rollout.problems.iter().any(|problem| problem.reason == Reason::Repeated), twice);
-    }
-
-    #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), file in sample(), at in any::<prop::sample::Index>()) {
-        let _found = try_read(&bytes);
-        let mut mixed = file.into_bytes();
-        let at = at.index(mixed.len());
-        mixed.splice(at..at, bytes);
-        let _found = try_read(&mixed);
-    }
-
-    #[test]
-    fn documents_cut_anywhere_keep_the_items_before(count in 0..6_usize, at in any::<prop::sample::Index>()) {
-        let items: Vec<String> = (0..count).map(|n| format!("    {{\"type\":\"reasoning\",\"id\":\"rs_{n}\"}}")).collect();
-        let file = format!("{{\n  \"session\": {{\"id\":\"a\"}},\n  \"items\": [\n{}\n  ]\n}}\n", items.join(",\n"));
-        let at = at.index(file.len());
-        if let Some(rollout) = try_read(&file.as_bytes()[..at]) {
-            let whole = items.iter().filter(|item| file.as_bytes()[..at].windows(item.len()).any(|part| part == item.as_bytes())).count();
-            prop_assert_eq!(rollout.items.len(), whole);
-            for (n, item) in rollout.items.iter().enumerate() {
-                prop_assert_eq!(item.line as usize, n + 4);
-            }
-        }
-    }
 }
 
 #[test]
