@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{from_exchanges, from_lab_log};
 use crate::session::exchange::{EndCause, Purpose, Recording};
+use crate::session::sniff::{Kind, foreign, sniff};
 use crate::session::writer::Writer;
 use crate::session::{exchanges, reader};
 use crate::wire::event::ResponseFold;
@@ -274,6 +275,7 @@ fn request_logs_are_read_as_they_judge_themselves() {
         );
         compare(&name, &log, &recording, &mut off);
     }
+    println!("lines and bytes by kind: {kinds:?}");
     println!(
         "{} logs, {count} exchanges, {} -> {} bytes",
         logs.len(),
@@ -352,5 +354,33 @@ fn event_streams_without_blank_lines_are_framed_too() {
             fold.done.len()
         );
         assert!(fold.events > 0 && fold.unread == 0, "{}", path.display());
+    }
+}
+
+#[test]
+fn every_file_is_told_by_its_beginning() {
+    let Some(corpus) = corpus() else { return };
+    let mut found = Vec::new();
+    for ending in [".jsonl", ".sse", ".json", ".txt"] {
+        files(&corpus, ending, &mut found);
+    }
+    for path in &found {
+        let bytes = fs::read(path).unwrap();
+        let head = bytes.get(..4096).unwrap_or(&bytes);
+        println!(
+            "sniffed {:?} {:?} {}",
+            sniff(head),
+            foreign(head),
+            path.display()
+        );
+        let name = path.file_name().unwrap().to_string_lossy();
+        let expected = match () {
+            () if name == "wire.jsonl" => Kind::LabLog,
+            () if name.ends_with(".exchanges.jsonl") => Kind::Exchanges,
+            () => Kind::Unknown,
+        };
+        if expected != Kind::Unknown || name.starts_with("rollout") {
+            assert_eq!(sniff(head), expected, "{}", path.display());
+        }
     }
 }

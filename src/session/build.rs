@@ -6,7 +6,7 @@ use super::Client;
 use super::answer::{Open, Style};
 use super::clients::client_of;
 use super::exchange::{
-    EndCause, Exchange, NO_LANE, Origin, Purpose, Recording, Request, Terminal, Transport,
+    EndCause, Exchange, NO_LANE, Origin, Purpose, Recording, Request, Transport,
 };
 use super::fingerprint;
 use super::lanes::{Arrival, Headers, Lanes, identity, purpose};
@@ -327,9 +327,6 @@ impl Builder {
             if exchange.transport == Transport::WebSocket {
                 answer.status = error.status.or(answer.status);
             }
-        }
-        if answer.terminal.is_none() && answer.refusal.is_some() && open.fold.error.is_some() {
-            answer.terminal = Some(Terminal::Error);
         }
         true
     }
