@@ -11,11 +11,14 @@ mod request_log;
 pub use exchanges::from_exchanges;
 pub use request_log::from_lab_log;
 
-use std::io;
+use std::io::{self, Read};
 
 use thiserror::Error;
 
-use crate::session::ReadError;
+use crate::session::exchange::Recording;
+use crate::session::sniff::Kind;
+use crate::session::writer::Writer;
+use crate::session::{ReadError, exchanges as lines, reader, request_file};
 use crate::wire::lines::Problem;
 
 /// Why a capture could not be converted.
@@ -38,4 +41,26 @@ pub struct Converted {
     pub lines: u32,
     /// What could not be read as it should be.
     pub problems: Vec<Problem>,
+}
+
+/// Reads a session of a kind that [`sniff`](crate::session::sniff()) told.
+///
+/// # Errors
+/// If the reader fails, or if what it gives is of another kind.
+pub fn read_kind<R: Read>(kind: Kind, reader: R) -> Result<Recording, ReadError> {
+    match kind {
+        Kind::LabLog => {
+            let mut writer = Writer::new(Vec::new());
+            let done = from_lab_log(reader, &mut writer).map_err(|error| match error {
+                ConvertError::Read(error) => error,
+                ConvertError::Write(error) => ReadError::Io(error),
+            })?;
+            let mut recording = reader::read(writer.into_inner().as_slice())?;
+            recording.problems = done.problems;
+            Ok(recording)
+        }
+        Kind::Exchanges => lines::read(reader),
+        Kind::RequestBody | Kind::ItemArray => request_file::read(reader),
+        Kind::Recording | Kind::Unknown => reader::read(reader),
+    }
 }

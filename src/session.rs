@@ -4,6 +4,7 @@
 //! bare request body, from `{request,status,body}` lines or from another tool's log; what a source does not hold is
 //! marked as not held. This room reads from readers and writes to writers; whoever has a path opens it.
 
+mod answer;
 pub mod body;
 mod build;
 mod clients;

@@ -9,8 +9,11 @@ use serde_json::Value;
 
 use super::{from_exchanges, from_lab_log};
 use crate::session::exchange::{EndCause, Purpose, Recording};
+use crate::session::sniff::{Kind, foreign, sniff};
 use crate::session::writer::Writer;
 use crate::session::{exchanges, reader};
+use crate::wire::event::ResponseFold;
+use crate::wire::sse::{Mode, frames};
 
 #[expect(
     clippy::disallowed_methods,
@@ -204,6 +207,7 @@ fn request_logs_are_read_as_they_judge_themselves() {
     let mut logs = Vec::new();
     files(&corpus, "wire.jsonl", &mut logs);
     let (mut off, mut sizes, mut count) = (Vec::new(), (0, 0), 0);
+    let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for path in &logs {
         let name = path
             .parent()
@@ -222,6 +226,21 @@ fn request_logs_are_read_as_they_judge_themselves() {
         }
         let bytes = writer.into_inner();
         sizes = (sizes.0 + log.len(), sizes.1 + bytes.len());
+        for line in bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|it| !it.is_empty())
+        {
+            let line: Value = serde_json::from_slice(line).unwrap();
+            let delta = line["body_delta"].is_object();
+            let kind = if delta {
+                "delta"
+            } else {
+                line["kind"].as_str().unwrap()
+            };
+            let (count, size) = kinds.entry(kind.to_owned()).or_insert((0, 0));
+            *count += 1;
+            *size += line.to_string().len();
+        }
         let recording = reader::read(bytes.as_slice()).unwrap();
         count += recording.exchanges.len();
         let client = &recording.client;
@@ -256,6 +275,7 @@ fn request_logs_are_read_as_they_judge_themselves() {
         );
         compare(&name, &log, &recording, &mut off);
     }
+    println!("lines and bytes by kind: {kinds:?}");
     println!(
         "{} logs, {count} exchanges, {} -> {} bytes",
         logs.len(),
@@ -309,5 +329,58 @@ fn exchange_files_read_the_same_when_they_are_converted() {
             assert_eq!(left.answer.events, right.answer.events, "{name}");
         }
         assert_eq!(direct.exchanges.len(), converted.exchanges.len());
+    }
+}
+
+#[test]
+fn event_streams_without_blank_lines_are_framed_too() {
+    let Some(corpus) = corpus() else { return };
+    let mut found = Vec::new();
+    files(&corpus, ".sse", &mut found);
+    for path in &found {
+        let bytes = fs::read(path).unwrap();
+        let framed = frames(&bytes, Mode::Tolerant);
+        let mut fold = ResponseFold::default();
+        for data in framed.iter().filter_map(|it| it.data.as_deref()) {
+            fold.data(data);
+        }
+        println!(
+            "{}: {} frames, {} events, {} unread, {:?}, {} done",
+            path.display(),
+            framed.len(),
+            fold.events,
+            fold.unread,
+            fold.terminal,
+            fold.done.len()
+        );
+        assert!(fold.events > 0 && fold.unread == 0, "{}", path.display());
+    }
+}
+
+#[test]
+fn every_file_is_told_by_its_beginning() {
+    let Some(corpus) = corpus() else { return };
+    let mut found = Vec::new();
+    for ending in [".jsonl", ".sse", ".json", ".txt"] {
+        files(&corpus, ending, &mut found);
+    }
+    for path in &found {
+        let bytes = fs::read(path).unwrap();
+        let head = bytes.get(..4096).unwrap_or(&bytes);
+        println!(
+            "sniffed {:?} {:?} {}",
+            sniff(head),
+            foreign(head),
+            path.display()
+        );
+        let name = path.file_name().unwrap().to_string_lossy();
+        let expected = match () {
+            () if name == "wire.jsonl" => Kind::LabLog,
+            () if name.ends_with(".exchanges.jsonl") => Kind::Exchanges,
+            () => Kind::Unknown,
+        };
+        if expected != Kind::Unknown || name.starts_with("rollout") {
+            assert_eq!(sniff(head), expected, "{}", path.display());
+        }
     }
 }

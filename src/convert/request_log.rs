@@ -342,3 +342,6 @@ fn micros(text: &str) -> u64 {
         .saturating_mul(1_000_000)
         .saturating_add(number(&part))
 }
+
+#[cfg(test)]
+mod tests;

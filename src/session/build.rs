@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Client;
+use super::answer::{Open, Style};
 use super::clients::client_of;
 use super::exchange::{
-    EndCause, Exchange, NO_LANE, Origin, Purpose, Recording, Request, Terminal, Transport,
+    EndCause, Exchange, NO_LANE, Origin, Purpose, Recording, Request, Transport,
 };
 use super::fingerprint;
 use super::label::Label;
@@ -14,14 +15,10 @@ use super::refused::{of_stream, read_refusal};
 use super::tree::Node;
 use super::turns;
 use crate::ids::{self, ItemIndex, LineNo, ResponseKey};
-use crate::wire::event::ResponseFold;
 use crate::wire::item::{Item, ItemHead};
 use crate::wire::lines::{Problem, Reason};
 use crate::wire::request::RequestHead;
-use crate::wire::sse::{Frame, Framer, Mode};
-
-/// Bodies that are no event stream are held up to this size: 64 MiB.
-const MAX_BODY: usize = 64 << 20;
+use crate::wire::sse::{Framer, Mode};
 
 /// A request as a reader found it.
 pub(super) struct Seen<'a> {
@@ -48,29 +45,6 @@ pub(super) enum Body<'a> {
     Text(&'a str),
     /// An item array that stands for a body.
     Items(&'a str),
-}
-
-/// How a body's bytes are read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
-    Undecided,
-    Stream,
-    Text,
-}
-
-/// An exchange whose answer is still coming.
-struct Open {
-    at: usize,
-    lane: u32,
-    style: Style,
-    /// Whether the bytes are a dump, which may have lost blank lines and its last line end.
-    dump: bool,
-    framer: Framer,
-    fold: ResponseFold,
-    text: Vec<u8>,
-    cut_text: bool,
-    published: usize,
-    line: LineNo,
 }
 
 /// A WebSocket connection.
@@ -229,10 +203,13 @@ impl Builder {
             let what = format!("exchange {} was begun before", seen.number);
             self.problem(seen.line, Reason::Other(what));
         }
-        if let Some(connection) = seen.connection {
+        if let Some(connection) = seen.connection
+            && purpose != Purpose::NotJudged
+        {
             self.connections.entry(connection).or_default().current = Some(seen.number);
         }
-        self.open.insert(seen.number, Open::new(at, lane, seen));
+        self.open
+            .insert(seen.number, Open::new(at, lane, seen.line));
     }
 
     /// Takes the status of an answer. Returns whether the exchange is open.
@@ -294,11 +271,17 @@ impl Builder {
         true
     }
 
-    /// Notes that the client left.
+    /// Notes that the client left. Returns whether there is such an exchange.
     pub(super) fn client_left(&mut self, number: u32) -> bool {
-        let at = self.index.get(&number);
-        let exchange = at.and_then(|at| self.recording.exchanges.get_mut(*at));
-        exchange.map(|it| it.answer.client_left = true).is_some()
+        let Some(at) = self.index.get(&number) else {
+            return false;
+        };
+        let open = self.open.get(&number);
+        let over = open.is_none_or(|open| open.fold.terminal.is_some());
+        if let Some(exchange) = self.recording.exchanges.get_mut(*at) {
+            exchange.answer.client_left |= !over;
+        }
+        true
     }
 
     /// Ends an exchange. Returns whether it was open.
@@ -328,8 +311,8 @@ impl Builder {
         let answer = &mut exchange.answer;
         answer.half = half;
         answer.end = cause;
-        answer.client_left |= cause == Some(EndCause::ClientClosed);
         answer.terminal = open.fold.terminal;
+        answer.client_left |= cause == Some(EndCause::ClientClosed) && answer.terminal.is_none();
         answer.events = open.fold.events;
         answer.bad_sequence = open.fold.bad_sequence;
         let text = String::from_utf8_lossy(&open.text);
@@ -339,14 +322,12 @@ impl Builder {
                 _ => text.as_ref(),
             };
             answer.refusal = Some(read_refusal(status, text));
+            answer.terminal = None;
         } else if let Some(error) = &open.fold.error {
             answer.refusal = of_stream(error, answer.status);
             if exchange.transport == Transport::WebSocket {
                 answer.status = error.status.or(answer.status);
             }
-        }
-        if answer.terminal.is_none() && answer.refusal.is_some() && open.fold.error.is_some() {
-            answer.terminal = Some(Terminal::Error);
         }
         true
     }
@@ -468,84 +449,6 @@ impl Builder {
         let slot = if rank == 0 { own } else { other };
         if slot.name.is_none() {
             *slot = client_of(seen.headers);
-        }
-    }
-}
-
-impl Open {
-    fn new(at: usize, lane: u32, seen: &Seen<'_>) -> Self {
-        Self {
-            at,
-            lane,
-            style: Style::Undecided,
-            dump: false,
-            framer: Framer::default(),
-            fold: ResponseFold::default(),
-            text: Vec::new(),
-            cut_text: false,
-            published: 0,
-            line: seen.line,
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        if self.style == Style::Undecided {
-            self.text.extend_from_slice(bytes);
-            let Some(first) = self.text.iter().find(|byte| !byte.is_ascii_whitespace()) else {
-                return;
-            };
-            // no line of an event stream begins like this
-            if matches!(first, b'{' | b'[' | b'<' | b'"') {
-                self.style = Style::Text;
-                return;
-            }
-            self.style = Style::Stream;
-            let text = std::mem::take(&mut self.text);
-            return self.stream(&text);
-        }
-        if self.style == Style::Stream {
-            return self.stream(bytes);
-        }
-        let room = MAX_BODY.saturating_sub(self.text.len());
-        self.cut_text |= bytes.len() > room;
-        self.text
-            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-    }
-
-    fn stream(&mut self, bytes: &[u8]) {
-        // a plain-text body, such as a gateway's `Bad gateway`, is no stream but looks like one field
-        if self.text.len() < 4096 {
-            let room = 4096 - self.text.len();
-            self.text
-                .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        }
-        for frame in self.framer.push(bytes) {
-            self.fold_frame(&frame);
-        }
-    }
-
-    fn fold_frame(&mut self, frame: &Frame) {
-        if let Some(data) = &frame.data {
-            self.fold.data(data);
-        }
-    }
-
-    fn finish(&mut self) {
-        match self.style {
-            Style::Stream => {
-                for frame in self.framer.finish() {
-                    // the standard drops what has no blank line behind it; dumps lose that line
-                    if frame.whole || self.dump {
-                        self.fold_frame(&frame);
-                    }
-                }
-            }
-            Style::Text => {
-                self.fold.place = self.line;
-                let text = String::from_utf8_lossy(&self.text);
-                self.fold.whole(&text);
-            }
-            Style::Undecided => {}
         }
     }
 }

@@ -217,7 +217,7 @@ pub struct Answer {
     pub terminal: Option<Terminal>,
     /// How the transport ended; `None` if no end is on file.
     pub end: Option<EndCause>,
-    /// Whether the client left before the end.
+    /// Whether the client left before the response was over (it may have been read on without it).
     pub client_left: bool,
     /// How many events came.
     pub events: u32,

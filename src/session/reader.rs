@@ -359,3 +359,6 @@ fn bytes_of(object: &Object<'_>) -> Option<Vec<u8>> {
         .decode(text.as_bytes())
         .ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Recorded refusals.
 
-use crate::session::exchange::RecordedRefusal;
+use super::exchange::RecordedRefusal;
 use crate::wire::event::FoldedError;
 use crate::wire::raw::Object;
 use crate::wire::refusal::find;

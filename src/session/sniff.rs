@@ -46,6 +46,7 @@ pub enum Foreign {
     ErrorBody,
     ChatRequest,
     ExecEvents,
+    ProtoEvents,
     TuiLog,
     Rollout,
     Compressed,
@@ -61,6 +62,7 @@ impl fmt::Display for Foreign {
             Self::ErrorBody => "the body of a refusal",
             Self::ChatRequest => "a body for the chat completions API",
             Self::ExecEvents => "the events of `codex exec --json`",
+            Self::ProtoEvents => "the events of `codex proto`",
             Self::TuiLog => "a log of the Codex terminal interface",
             Self::Rollout => "a Codex rollout",
             Self::Compressed => "a compressed file",
@@ -181,10 +183,21 @@ pub fn foreign(head: &[u8]) -> Option<Foreign> {
     {
         return Some(Foreign::ExecEvents);
     }
+    if keys.has("msg") && (keys.has("id") || keys.has("conversationId")) {
+        return Some(Foreign::ProtoEvents);
+    }
     if keys.has("ts") && keys.has("dir") {
         return Some(Foreign::TuiLog);
     }
-    let envelope = keys.has("payload") && (keys.has("timestamp") || keys.has("ordinal"));
+    let line = [
+        "session_meta",
+        "response_item",
+        "event_msg",
+        "turn_context",
+        "compacted",
+    ];
+    let envelope = line.contains(&typed.as_str())
+        || keys.has("payload") && (keys.has("timestamp") || keys.has("ordinal"));
     let early = keys.has("record_type")
         || keys.has("id") && keys.has("timestamp") && keys.has("instructions");
     let first = keys.has("session") && (keys.has("items") || !keys.whole) && !keys.has("kind");
@@ -367,6 +380,7 @@ mod tests {
             (r#"{"error":{"message":"m"}}"#, Foreign::ErrorBody),
             (r#"{"model":"m","messages":[]}"#, Foreign::ChatRequest),
             (r#"{"type":"thread.started"}"#, Foreign::ExecEvents),
+            (r#"{"id":"0","msg":{"type":"x"}}"#, Foreign::ProtoEvents),
             (
                 r#"{"ts":"x","dir":"meta","kind":"session_start"}"#,
                 Foreign::TuiLog,

@@ -48,7 +48,10 @@ fn wants_another(answer: &Answer) -> bool {
         || answer.refusal.is_some()
         || answer.client_left
         || answer.status.is_some_and(|status| status >= 400)
-        || matches!(answer.terminal, Some(Terminal::Failed | Terminal::Error))
+        || matches!(
+            answer.terminal,
+            Some(Terminal::Incomplete | Terminal::Failed | Terminal::Error)
+        )
 }
 
 #[derive(Default)]

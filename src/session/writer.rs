@@ -206,3 +206,99 @@ fn lane_of(line: &RequestLine<'_>, body: &[u8]) -> String {
         .thread
         .unwrap_or_else(|| format!("{connection} {}", line.path.unwrap_or("")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::exchange::EndCause;
+    use crate::session::format::Cause;
+
+    /// Takes so many bytes, then fails once, then goes on.
+    struct Full {
+        room: usize,
+        bytes: Vec<u8>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                self.room = usize::MAX;
+                return Err(io::Error::other("disk full"));
+            }
+            let taken = bytes.len().min(self.room);
+            self.bytes.extend_from_slice(&bytes[..taken]);
+            self.room -= taken;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_a_failed_write_the_next_line_stands_alone() {
+        for room in 1..60 {
+            let bytes = Vec::new();
+            let mut writer = Writer::new(Full { room, bytes });
+            let failed = writer.client_closed(1, 7).is_err();
+            writer.client_closed(2, 8).unwrap_or_default();
+            writer.client_closed(3, 9).unwrap_or_default();
+            let text = String::from_utf8(writer.into_inner().bytes).unwrap();
+            let last = text.lines().last().unwrap();
+            assert_eq!(
+                last, r#"{"kind":"client_closed","exchange":3,"at_us":9}"#,
+                "{room} {text}"
+            );
+            assert_eq!(failed, room < 48, "{room}");
+        }
+    }
+
+    #[test]
+    fn times_never_go_back_and_bytes_that_are_no_text_are_kept() {
+        let mut writer = Writer::new(Vec::new());
+        writer.chunk(1, 50, "é".as_bytes(), Some(9)).unwrap();
+        writer.chunk(1, 40, b"\xc3", None).unwrap();
+        writer.encoded_chunk(1, 60, b"x").unwrap();
+        let line = EndLine {
+            exchange: 1,
+            at_us: 0,
+            cause: Cause(EndCause::UpstreamError),
+            detail: Some("reset"),
+            trailers: None,
+        };
+        writer.end(line).unwrap();
+        assert_eq!(
+            String::from_utf8(writer.into_inner()).unwrap(),
+            concat!(
+                r#"{"kind":"chunk","exchange":1,"at_us":50,"text":"é","wire_bytes":9}"#,
+                "\n",
+                r#"{"kind":"chunk","exchange":1,"at_us":50,"base64":"ww=="}"#,
+                "\n",
+                r#"{"kind":"chunk","exchange":1,"at_us":60,"base64":"eA==","encoded":true}"#,
+                "\n",
+                r#"{"kind":"end","exchange":1,"at_us":60,"cause":"upstream_error","detail":"reset"}"#,
+                "\n",
+            )
+        );
+    }
+
+    #[test]
+    fn a_value_that_spans_lines_is_written_on_one() {
+        let mut writer = Writer::new(Vec::new());
+        let value: Box<serde_json::value::RawValue> =
+            serde_json::from_str("{\n \"a\": [1.0,\r\n2]}").unwrap();
+        let line = RolloutLine {
+            at_us: 1,
+            path: "a.jsonl",
+            line: 3,
+            value: Some(&value),
+            text: None,
+        };
+        writer.rollout(line).unwrap();
+        assert_eq!(
+            writer.into_inner(),
+            b"{\"kind\":\"rollout\",\"at_us\":1,\"path\":\"a.jsonl\",\"line\":3,\"value\":{\"a\":[1.0,2]}}\n"
+        );
+    }
+}
