@@ -35,12 +35,19 @@ pub struct Environment {
 
 impl Environment {
     /// Reads the environment of this process.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads it"
+    )]
     pub fn read() -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let home = set("HOME").or_else(|| set("USERPROFILE")).map(PathBuf::from);
+        let home = set("HOME")
+            .or_else(|| set("USERPROFILE"))
+            .map(PathBuf::from);
         Self {
-            codex_home: set("CODEX_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".codex"))),
+            codex_home: set("CODEX_HOME")
+                .map(PathBuf::from)
+                .or_else(|| home.map(|home| home.join(".codex"))),
             no_color: set("NO_COLOR").is_some(),
             ci: set("CI").is_some(),
         }
@@ -77,7 +84,12 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
         || arguments.iter().any(|argument| argument == "--format=json");
     if wants_json && error.use_stderr() {
         let text = error.render().to_string();
-        let message = text.lines().next().unwrap_or("").trim_start_matches("error: ").to_owned();
+        let message = text
+            .lines()
+            .next()
+            .unwrap_or("")
+            .trim_start_matches("error: ")
+            .to_owned();
         return Output::plain_json().fail(&CliError::usage(message).hint("see 'replay --help'"));
     }
     let status = if error.use_stderr() { 2 } else { 0 };

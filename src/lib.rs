@@ -4,15 +4,16 @@
 //! in `ARCHITECTURE.md`.
 
 pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod contract;
 pub mod convert;
 pub mod endpoint;
 pub mod ids;
 pub mod ledger;
+pub mod locate;
 pub mod replay;
 pub mod report;
-pub mod locate;
 pub mod rollout;
 pub mod session;
 pub mod strategy;

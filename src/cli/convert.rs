@@ -13,7 +13,11 @@ use crate::session::writer::Writer;
 use crate::session::{self, Kind};
 
 pub(super) fn run(args: &ConvertArgs, output: &mut Output) -> Result<u8, CliError> {
-    let source = if args.path == "-" { input::stdin()? } else { Source::File(args.path.clone().into()) };
+    let source = if args.path == "-" {
+        input::stdin()?
+    } else {
+        Source::File(args.path.clone().into())
+    };
     let name = source.name();
     let unreadable = |error: io::Error| match &source {
         Source::File(path) => CliError::io(path, &error),
@@ -21,16 +25,27 @@ pub(super) fn run(args: &ConvertArgs, output: &mut Output) -> Result<u8, CliErro
     };
     let mut reader = source.open().map_err(unreadable)?;
     let mut head = Vec::new();
-    reader.by_ref().take(64 << 10).read_to_end(&mut head).map_err(unreadable)?;
+    reader
+        .by_ref()
+        .take(64 << 10)
+        .read_to_end(&mut head)
+        .map_err(unreadable)?;
     let kind = session::sniff(&head);
     let whole = Cursor::new(head).chain(reader);
     if !matches!(kind, Kind::LabLog | Kind::Exchanges) {
-        let error = CliError::input(&name, format!("this is {kind}, and no capture that can be converted"));
-        return Err(error.hint("request logs of lines {t,kind,n,…} and lines of {request,status,body} can be"));
+        let error = CliError::input(
+            &name,
+            format!("this is {kind}, and no capture that can be converted"),
+        );
+        return Err(error
+            .hint("request logs of lines {t,kind,n,…} and lines of {request,status,body} can be"));
     }
     let to_stdout = args.output == Path::new("-");
-    let sink: Box<dyn Write> =
-        if to_stdout { Box::new(io::stdout().lock()) } else { Box::new(create(&args.output, args.force)?) };
+    let sink: Box<dyn Write> = if to_stdout {
+        Box::new(io::stdout().lock())
+    } else {
+        Box::new(create(&args.output, args.force)?)
+    };
     let mut writer = Writer::new(BufWriter::new(sink));
     let converted = match kind {
         Kind::LabLog => convert::from_lab_log(whole, &mut writer),
@@ -38,13 +53,15 @@ pub(super) fn run(args: &ConvertArgs, output: &mut Output) -> Result<u8, CliErro
     };
     let converted = converted.map_err(|error| match error {
         convert::ConvertError::Read(error) => CliError::input(&name, error.to_string()),
-        convert::ConvertError::Write(error) => CliError::failed(format!("{}: {error}", args.output.display())),
+        convert::ConvertError::Write(error) => {
+            CliError::failed(format!("{}: {error}", args.output.display()))
+        }
     })?;
     writer
         .into_inner()
         .flush()
         .map_err(|error| CliError::failed(format!("{}: {error}", args.output.display())))?;
-    output.note(&format!("{} exchanges converted", converted.exchanges));
+    output.note(&format!("{} requests converted", converted.requests));
     for problem in &converted.problems {
         output.note(&format!("{name}:{}: {}", problem.line, problem.reason));
     }
@@ -54,9 +71,17 @@ pub(super) fn run(args: &ConvertArgs, output: &mut Output) -> Result<u8, CliErro
 fn create(path: &Path, force: bool) -> Result<File, CliError> {
     let mut how = OpenOptions::new();
     how.write(true);
-    if force { how.create(true).truncate(true) } else { how.create_new(true) };
+    if force {
+        how.create(true).truncate(true)
+    } else {
+        how.create_new(true)
+    };
     how.open(path).map_err(|error| {
         let failed = CliError::failed(format!("{}: {error}", path.display()));
-        if error.kind() == io::ErrorKind::AlreadyExists { failed.hint("--force overwrites it") } else { failed }
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            failed.hint("--force overwrites it")
+        } else {
+            failed
+        }
     })
 }

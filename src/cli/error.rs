@@ -18,7 +18,14 @@ pub(super) struct CliError {
 
 impl CliError {
     fn new(exit: u8, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { exit, kind, path: None, line: None, message: message.into(), hints: Vec::new() }
+        Self {
+            exit,
+            kind,
+            path: None,
+            line: None,
+            message: message.into(),
+            hints: Vec::new(),
+        }
     }
 
     /// Wrong usage.
@@ -28,7 +35,10 @@ impl CliError {
 
     /// Input that cannot be read, or holds nothing to work on.
     pub(super) fn input(path: &str, message: impl Into<String>) -> Self {
-        Self { path: Some(path.to_owned()), ..Self::new(3, "input", message) }
+        Self {
+            path: Some(path.to_owned()),
+            ..Self::new(3, "input", message)
+        }
     }
 
     /// Something that could not be carried out.

@@ -48,7 +48,11 @@ impl Source {
         };
         let mut reader = self.open().map_err(|error| failed(&error))?;
         let mut head = Vec::new();
-        reader.by_ref().take(HEAD).read_to_end(&mut head).map_err(|error| failed(&error))?;
+        reader
+            .by_ref()
+            .take(HEAD)
+            .read_to_end(&mut head)
+            .map_err(|error| failed(&error))?;
         if head.trim_ascii().is_empty() && head.len() < HEAD as usize {
             return Err(CliError::input(&name, "the file is empty"));
         }
@@ -59,23 +63,34 @@ impl Source {
             Kind::Exchanges => exchanges::read(whole),
             Kind::RequestBody | Kind::ItemArray => request_file::read(whole),
             Kind::LabLog => {
-                return Err(CliError::input(&name, "this is a request log, not a session")
-                    .hint(format!("convert it first: replay convert {name} -o session.jsonl")));
+                return Err(
+                    CliError::input(&name, "this is a request log, not a session").hint(format!(
+                        "convert it first: replay convert {name} -o session.jsonl"
+                    )),
+                );
             }
             Kind::Unknown => return read_rollout(&name, whole, environment),
         };
         recording.map(Session::Recording).map_err(|error| {
             let said = CliError::input(&name, error.to_string());
             match error {
-                session::ReadError::NotJson { .. } => said.hint("a request body is one JSON value; is it cut off?"),
-                session::ReadError::NewerFormat { .. } => said.hint("a newer release of replay reads it"),
+                session::ReadError::NotJson { .. } => {
+                    said.hint("a request body is one JSON value; is it cut off?")
+                }
+                session::ReadError::NewerFormat { .. } => {
+                    said.hint("a newer release of replay reads it")
+                }
                 _ => said,
             }
         })
     }
 }
 
-fn read_rollout(name: &str, whole: impl Read, environment: &Environment) -> Result<Session, CliError> {
+fn read_rollout(
+    name: &str,
+    whole: impl Read,
+    environment: &Environment,
+) -> Result<Session, CliError> {
     let home = environment.codex_home.as_ref().map(HomeLibrary::new);
     let library: &dyn Library = home.as_ref().map_or(&NoLibrary, |home| home);
     match rollout_reader::read(whole, library) {
@@ -96,26 +111,44 @@ pub(super) fn find(argument: &str, environment: &Environment) -> Result<Vec<Sour
     if path.is_dir() {
         let files = files_below(path)?;
         if files.is_empty() {
-            return Err(CliError::input(argument, "no session file is in this folder"));
+            return Err(CliError::input(
+                argument,
+                "no session file is in this folder",
+            ));
         }
         return Ok(files.into_iter().map(Source::File).collect());
     }
     if path.exists() {
         return Ok(vec![Source::File(path.to_owned())]);
     }
-    let looks_like_path = argument.contains('/') || argument.contains('\\') || argument.ends_with(".jsonl");
+    let looks_like_path =
+        argument.contains('/') || argument.contains('\\') || argument.ends_with(".jsonl");
     if looks_like_path {
         return Err(CliError::input(argument, "no such file").hint("is the path right?"));
     }
     let Some(home) = &environment.codex_home else {
-        return Err(CliError::input(argument, "no such file, and no Codex home to look in").hint("set CODEX_HOME"));
+        return Err(
+            CliError::input(argument, "no such file, and no Codex home to look in")
+                .hint("set CODEX_HOME"),
+        );
     };
-    let is_thread = argument.len() >= 4 && argument.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    let found = if is_thread { locate::find_thread(home, argument) } else { locate::find_call(home, argument) };
+    let is_thread =
+        argument.len() >= 4 && argument.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let found = if is_thread {
+        locate::find_thread(home, argument)
+    } else {
+        locate::find_call(home, argument)
+    };
     match found {
-        Ok(found) => Ok(found.into_iter().map(|found| Source::File(found.path)).collect()),
+        Ok(found) => Ok(found
+            .into_iter()
+            .map(|found| Source::File(found.path))
+            .collect()),
         Err(LocateError::Ambiguous { wanted, threads }) => {
-            let mut error = CliError::input(argument, format!("{} threads begin with {wanted}", threads.len()));
+            let mut error = CliError::input(
+                argument,
+                format!("{} threads begin with {wanted}", threads.len()),
+            );
             for thread in threads.iter().take(5) {
                 error = error.hint(thread.clone());
             }
@@ -133,8 +166,10 @@ pub(super) fn last(environment: &Environment) -> Result<Source, CliError> {
     };
     match locate::last(home) {
         Ok(found) => Ok(Source::File(found.path)),
-        Err(error) => Err(CliError::input(&home.display().to_string(), error.to_string())
-            .hint("set CODEX_HOME if Codex keeps its sessions elsewhere")),
+        Err(error) => Err(
+            CliError::input(&home.display().to_string(), error.to_string())
+                .hint("set CODEX_HOME if Codex keeps its sessions elsewhere"),
+        ),
     }
 }
 
@@ -156,7 +191,9 @@ pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
         let entries = std::fs::read_dir(&folder).map_err(|error| CliError::io(&folder, &error))?;
         for entry in entries {
             let entry = entry.map_err(|error| CliError::io(&folder, &error))?;
-            let kind = entry.file_type().map_err(|error| CliError::io(&entry.path(), &error))?;
+            let kind = entry
+                .file_type()
+                .map_err(|error| CliError::io(&entry.path(), &error))?;
             if kind.is_dir() {
                 folders.push(entry.path());
             } else if kind.is_file() && may_be_session(&entry.file_name().to_string_lossy()) {
@@ -169,7 +206,10 @@ pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
 }
 
 fn may_be_session(name: &str) -> bool {
-    let sibling = name.ends_with(".timers.json") || name == "history.jsonl" || name == "session_index.jsonl";
-    let ending = [".jsonl", ".json", ".jsonl.zst"].iter().any(|ending| name.ends_with(ending));
+    let sibling =
+        name.ends_with(".timers.json") || name == "history.jsonl" || name == "session_index.jsonl";
+    let ending = [".jsonl", ".json", ".jsonl.zst"]
+        .iter()
+        .any(|ending| name.ends_with(ending));
     ending && !sibling
 }

@@ -42,10 +42,15 @@ fn of_rollout(source: &Source, rollout: &Rollout, wanted: &[ItemIndex]) -> std::
     let mut by_line: BTreeMap<u32, Vec<(u32, ItemIndex)>> = BTreeMap::new();
     for index in own {
         if let Some(item) = rollout.items.get(index) {
-            by_line.entry(item.line).or_default().push((item.part, index));
+            by_line
+                .entry(item.line)
+                .or_default()
+                .push((item.part, index));
         }
     }
-    let Some(last) = by_line.keys().next_back().copied() else { return Ok(labels) };
+    let Some(last) = by_line.keys().next_back().copied() else {
+        return Ok(labels);
+    };
     let mut lines = LineReader::new(reader);
     while let Some(line) = lines.next_line()? {
         if line.number > last {
@@ -53,7 +58,9 @@ fn of_rollout(source: &Source, rollout: &Rollout, wanted: &[ItemIndex]) -> std::
         }
         if let Some(wanted) = by_line.get(&line.number) {
             let text = String::from_utf8_lossy(trim(&line).0);
-            let Ok(value) = serde_json::from_str::<Value>(&text) else { continue };
+            let Ok(value) = serde_json::from_str::<Value>(&text) else {
+                continue;
+            };
             for (part, index) in wanted {
                 if let Some(item) = item_of(&value, *part) {
                     labels.insert(*index, Label::of_value(item));
@@ -66,7 +73,9 @@ fn of_rollout(source: &Source, rollout: &Rollout, wanted: &[ItemIndex]) -> std::
 
 /// The item of a line: the line itself, its payload, or one of the items that replace a history.
 fn item_of(line: &Value, part: u32) -> Option<&Value> {
-    let Some(payload) = line.get("payload") else { return Some(line) };
+    let Some(payload) = line.get("payload") else {
+        return Some(line);
+    };
     match payload.get("replacement_history").and_then(Value::as_array) {
         Some(items) => items.get(part as usize),
         None => Some(payload),

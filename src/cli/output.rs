@@ -60,7 +60,10 @@ impl Output {
     /// Prints data. A reader that has gone away is no error.
     pub(super) fn data(&self, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(CliError::failed(format!("cannot write to stdout: {error}")))
             }

@@ -6,7 +6,10 @@ use super::args::Cli;
 use super::error::CliError;
 use super::output::Output;
 
-pub(super) fn completions(shell: clap_complete::Shell, output: &mut Output) -> Result<u8, CliError> {
+pub(super) fn completions(
+    shell: clap_complete::Shell,
+    output: &mut Output,
+) -> Result<u8, CliError> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "replay", &mut text);
     output.data(&String::from_utf8_lossy(&text))?;
@@ -21,7 +24,10 @@ pub(super) fn man(verb: Option<&str>, output: &mut Output) -> Result<u8, CliErro
         Some(name) => match command.find_subcommand(name) {
             Some(found) => found.clone(),
             None => {
-                let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+                let verbs: Vec<&str> = command
+                    .get_subcommands()
+                    .map(clap::Command::get_name)
+                    .collect();
                 return Err(CliError::usage(format!("no verb is called '{name}'"))
                     .hint(format!("verbs are {}", verbs.join(", "))));
             }

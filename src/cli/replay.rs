@@ -11,8 +11,16 @@ use crate::replay::{self, SessionReport, story};
 use crate::report::{json, text};
 use crate::strategy::{self, Options, Probe, Run, Strategy, Verdict};
 
-pub(super) fn run(args: &ReplayArgs, environment: &Environment, output: &mut Output) -> Result<u8, CliError> {
-    let strategies = args.recover.iter().map(|name| strategy_named(name)).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn run(
+    args: &ReplayArgs,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<u8, CliError> {
+    let strategies = args
+        .recover
+        .iter()
+        .map(|name| strategy_named(name))
+        .collect::<Result<Vec<_>, _>>()?;
     let options = options(args)?;
     let expected = args.expect.as_deref().map(verdict_named).transpose()?;
     let mut sources = Vec::new();
@@ -46,8 +54,11 @@ pub(super) fn run(args: &ReplayArgs, environment: &Environment, output: &mut Out
         };
         let mut report = replay::replay(&source.name(), session, &strategies, &options);
         if report.is_empty() {
-            let error = CliError::input(&source.name(), "nothing to replay: no request is on file, and none can be rebuilt")
-                .hint("replay check lists what the file holds");
+            let error = CliError::input(
+                &source.name(),
+                "nothing to replay: no request is on file, and none can be rebuilt",
+            )
+            .hint("replay check lists what the file holds");
             if !several {
                 return Err(error);
             }
@@ -57,14 +68,23 @@ pub(super) fn run(args: &ReplayArgs, environment: &Environment, output: &mut Out
             }
             continue;
         }
-        let table = if output.is_json() || !strategies.is_empty() { Vec::new() } else { table(&report, &options) };
+        let table = if output.is_json() || !strategies.is_empty() {
+            Vec::new()
+        } else {
+            table(&report, &options)
+        };
         report.labels = labels::read(source, &report.session, &report.wanted());
         status = status.max(report.verdict().exit());
         if !output.is_json() {
             if !reports.is_empty() {
                 output.data("\n")?;
             }
-            output.data(&text::session(&report, &table, output.paint, output.verbose))?;
+            output.data(&text::session(
+                &report,
+                &table,
+                output.paint,
+                output.verbose,
+            ))?;
         }
         if let Some(folder) = &args.write_story {
             write_story(folder, source, &report, several, output)?;
@@ -83,9 +103,16 @@ pub(super) fn run(args: &ReplayArgs, environment: &Environment, output: &mut Out
     match expected {
         None => Ok(status),
         Some(expected) => {
-            let wrong = reports.iter().filter(|report| report.verdict() != expected).count();
+            let wrong = reports
+                .iter()
+                .filter(|report| report.verdict() != expected)
+                .count();
             if wrong > 0 {
-                output.note(&format!("expected {}, but {wrong} of {} differ", expected.name(), reports.len()));
+                output.note(&format!(
+                    "expected {}, but {wrong} of {} differ",
+                    expected.name(),
+                    reports.len()
+                ));
             }
             let unreadable = if unread.is_some() { 3 } else { 0 };
             Ok(u8::from(wrong > 0).max(unreadable))
@@ -115,20 +142,32 @@ fn write_story(
         return Err(CliError::usage("--write-story takes one session at a time"));
     }
     if report.verdict() != Verdict::Refused {
-        output.note(&format!("no story written: the verdict is {}, not refused", report.verdict().name()));
+        output.note(&format!(
+            "no story written: the verdict is {}, not refused",
+            report.verdict().name()
+        ));
         return Ok(());
     }
     let failed = |error: std::io::Error| CliError::failed(format!("{}: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(failed)?;
     let name = match source {
-        Source::File(path) if path.extension().is_some_and(|ending| ending == "json") => "session.json",
+        Source::File(path) if path.extension().is_some_and(|ending| ending == "json") => {
+            "session.json"
+        }
         _ => "session.jsonl",
     };
     let files = story::files(report, name);
     let session = folder.join(name);
-    for path in [&session, &folder.join("story.md"), &folder.join("expect.json")] {
+    for path in [
+        &session,
+        &folder.join("story.md"),
+        &folder.join("expect.json"),
+    ] {
         if path.exists() {
-            return Err(CliError::usage(format!("{} exists already", path.display())).hint("name another folder"));
+            return Err(
+                CliError::usage(format!("{} exists already", path.display()))
+                    .hint("name another folder"),
+            );
         }
     }
     let mut reader = source.open().map_err(failed)?;
@@ -146,24 +185,32 @@ fn options(args: &ReplayArgs) -> Result<Options, CliError> {
         (false, Some(_)) => Probe::Always,
         (false, None) => Probe::Auto,
     };
-    Ok(Options { policies: policies(&args.policy)?, probe })
+    Ok(Options {
+        policies: policies(&args.policy)?,
+        probe,
+    })
 }
 
 /// Reads `--policy` options.
 pub(super) fn policies(texts: &[String]) -> Result<Vec<(Policy, usize)>, CliError> {
-    texts.iter().map(|text| Policy::parse(text).map_err(CliError::usage)).collect()
+    texts
+        .iter()
+        .map(|text| Policy::parse(text).map_err(CliError::usage))
+        .collect()
 }
 
 fn strategy_named(name: &str) -> Result<Strategy, CliError> {
     Strategy::by_name(name).ok_or_else(|| {
         let known = Strategy::ALL.map(Strategy::name).join(", ");
-        CliError::usage(format!("no strategy is called '{name}'")).hint(format!("strategies are {known}"))
+        CliError::usage(format!("no strategy is called '{name}'"))
+            .hint(format!("strategies are {known}"))
     })
 }
 
 fn verdict_named(name: &str) -> Result<Verdict, CliError> {
     Verdict::by_name(name).ok_or_else(|| {
         let known = Verdict::ALL.map(Verdict::name).join(", ");
-        CliError::usage(format!("no verdict is called '{name}'")).hint(format!("verdicts are {known}"))
+        CliError::usage(format!("no verdict is called '{name}'"))
+            .hint(format!("verdicts are {known}"))
     })
 }
