@@ -8,6 +8,7 @@ use super::Environment;
 use super::error::CliError;
 use crate::locate::{self, HomeLibrary, LocateError};
 use crate::rollout::{Library, NoLibrary, reader as rollout_reader};
+use crate::session::sniff::{Foreign, foreign};
 use crate::session::{self, Kind, Session, exchanges, reader, request_file};
 
 /// How much of a file is looked at to tell what it is.
@@ -57,6 +58,11 @@ impl Source {
             return Err(CliError::input(&name, "the file is empty"));
         }
         let kind = session::sniff(&head);
+        let head_copy = if kind == Kind::Unknown {
+            head.clone()
+        } else {
+            Vec::new()
+        };
         let whole = Cursor::new(head).chain(reader);
         let recording = match kind {
             Kind::Recording => reader::read(whole),
@@ -69,7 +75,16 @@ impl Source {
                     )),
                 );
             }
-            Kind::Unknown => return read_rollout(&name, whole, environment),
+            Kind::Unknown => {
+                if let Some(foreign) = named(&head_copy) {
+                    return Err(CliError::input(
+                        &name,
+                        format!("this is {foreign}, not a session"),
+                    )
+                    .hint("a session is a recording, a Codex rollout or one request body"));
+                }
+                return read_rollout(&name, whole, environment);
+            }
         };
         recording.map(Session::Recording).map_err(|error| {
             let said = CliError::input(&name, error.to_string());
@@ -84,6 +99,16 @@ impl Source {
             }
         })
     }
+}
+
+/// What a file is that is no session, where it has a name. Rollouts and Codex's own logs are told apart by their reader.
+fn named(head: &[u8]) -> Option<Foreign> {
+    let foreign = foreign(head)?;
+    let by_reader = matches!(
+        foreign,
+        Foreign::Rollout | Foreign::ExecEvents | Foreign::TuiLog | Foreign::Compressed
+    );
+    (!by_reader).then_some(foreign)
 }
 
 fn read_rollout(
@@ -122,7 +147,7 @@ pub(super) fn find(argument: &str, environment: &Environment) -> Result<Vec<Sour
         return Ok(vec![Source::File(path.to_owned())]);
     }
     let looks_like_path =
-        argument.contains('/') || argument.contains('\\') || argument.ends_with(".jsonl");
+        argument.contains('/') || argument.contains('\\') || may_be_session(argument);
     if looks_like_path {
         return Err(CliError::input(argument, "no such file").hint("is the path right?"));
     }
@@ -166,10 +191,14 @@ pub(super) fn last(environment: &Environment) -> Result<Source, CliError> {
     };
     match locate::last(home) {
         Ok(found) => Ok(Source::File(found.path)),
-        Err(error) => Err(
-            CliError::input(&home.display().to_string(), error.to_string())
-                .hint("set CODEX_HOME if Codex keeps its sessions elsewhere"),
-        ),
+        Err(error) => {
+            let message = match error {
+                LocateError::None { .. } => "there is no Codex session here".to_owned(),
+                other => other.to_string(),
+            };
+            Err(CliError::input(&home.display().to_string(), message)
+                .hint("set CODEX_HOME if Codex keeps its sessions elsewhere"))
+        }
     }
 }
 

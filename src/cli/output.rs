@@ -1,5 +1,6 @@
 //! stdout for data, stderr for talk.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
@@ -58,6 +59,10 @@ impl Output {
     }
 
     /// Prints data. A reader that has gone away is no error.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output that was chosen"
+    )]
     pub(super) fn data(&self, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         match stdout
@@ -98,13 +103,13 @@ impl Output {
         if let Some(path) = &error.path {
             text.push_str(&safe(path));
             if let Some(line) = error.line {
-                text.push_str(&format!(":{line}"));
+                let _ = write!(text, ":{line}");
             }
             text.push_str(": ");
         }
         text.push_str(&safe(&error.message));
         for hint in &error.hints {
-            text.push_str(&format!("\n{}: {}", self.talk.heading("hint"), safe(hint)));
+            let _ = write!(text, "\n{}: {}", self.talk.heading("hint"), safe(hint));
         }
         let _lost: io::Result<()> = writeln!(io::stderr().lock(), "{text}");
         error.exit

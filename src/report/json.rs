@@ -125,13 +125,13 @@ pub fn refusal_of(
     items: &Items,
 ) -> crate::wire::refusal::Refusal {
     contract::refusal(fault, items, &|place| {
-        place_text(place, &report.session, &report.labels)
+        place_text(*place, &report.session, &report.labels)
     })
 }
 
-fn place_text(place: &Place, session: &Session, labels: &Labels) -> Option<String> {
+fn place_text(place: Place, session: &Session, labels: &Labels) -> Option<String> {
     match place {
-        Place::Item(item) => labels.get(item)?.id.as_deref().map(str::to_owned),
+        Place::Item(item) => labels.get(&item)?.id.as_deref().map(str::to_owned),
         Place::Response(key) => {
             let responses = match session {
                 Session::Rollout(rollout) => &rollout.responses,

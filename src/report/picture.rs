@@ -28,7 +28,10 @@ pub fn story(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<Stri
             report.labels.get(&open.item),
         );
         let asked = match open.exchange {
-            Some(exchange) => format!("exchange {exchange} asks for {what}"),
+            Some(exchange) if open.answered => {
+                format!("exchange {exchange} is answered with {what}")
+            }
+            Some(exchange) => format!("exchange {exchange} carries {what} in its input"),
             None => format!("the model asks for {what}"),
         };
         lines.push(at(open.line, &asked));
@@ -79,7 +82,7 @@ fn between(open: &OpenCall) -> Option<String> {
                 "exchange {exchange} carries its output; the chain then goes back to before it"
             ),
         )),
-        Cause::InFlight => None,
+        Cause::InFlight | Cause::Unknown => None,
         cause => {
             let evidence = open.tool.evidence();
             Some(at(evidence.unwrap_or(0), &cause.words()))

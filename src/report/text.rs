@@ -135,6 +135,12 @@ fn answer(out: &mut String, request: &Judged, report: &SessionReport, items: &It
         let refusal = super::json::refusal_of(fault, report, items);
         let _ = writeln!(out, "  {} {}", refusal.status, safe(&refusal.message));
     }
+    if request.outcome == Outcome::Unknown {
+        let _ = writeln!(
+            out,
+            "  it goes on from a response, conversation or item that this session does not hold"
+        );
+    }
     match (&request.recorded, request.agrees, request.recorded_status) {
         (Some(recorded), Some(false), _) => {
             let _ = writeln!(
@@ -339,7 +345,11 @@ fn does(run: &Run, items: &Items) -> String {
         said.push(format!("and {} more", told.len() - 2));
     }
     if run.score.items_lost > 0 {
-        said.push(format!("leaves out {} items", run.score.items_lost));
+        let lost = run.score.items_lost;
+        said.push(format!(
+            "leaves out {lost} item{}",
+            if lost == 1 { "" } else { "s" }
+        ));
     }
     if said.is_empty() && run.requests.iter().any(|request| request.changed) {
         said.push("sends the whole history".to_owned());

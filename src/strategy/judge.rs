@@ -38,6 +38,8 @@ pub(super) struct StateFault {
     pub(super) previous: Option<Fault>,
     pub(super) item: Option<Fault>,
     pub(super) unknown: bool,
+    /// Items that are not on file may stand in front.
+    pub(super) partial: bool,
 }
 
 impl StateFault {
@@ -51,7 +53,10 @@ impl StateFault {
             place: Some(place),
             stored,
         };
-        let mut found = Self::default();
+        let mut found = Self {
+            partial: context.partial,
+            ..Self::default()
+        };
         match context.previous {
             Lookup::Found => {}
             Lookup::Unknown => found.unknown = true,
@@ -254,6 +259,11 @@ impl Case<'_> {
         facts.previous_not_found = variant.state.previous;
         facts.item_not_found = variant.state.item;
         facts.unknown_state = variant.state.unknown;
+        if variant.state.partial && facts.orphans.first.is_some() {
+            // the calls may stand in front of what is on file
+            facts.orphans = contract::facts::Ends::default();
+            facts.unknown_state = true;
+        }
         facts
     }
 

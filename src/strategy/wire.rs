@@ -30,6 +30,10 @@ pub(super) struct Script {
 
 /// One request.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of a request, each its own"
+)]
 pub(super) struct Ask {
     pub(super) incoming: Incoming,
     pub(super) exchange: Option<u32>,
@@ -217,6 +221,8 @@ struct Lane {
     memory: Memory,
     /// The turn of its last request.
     turn: Option<u32>,
+    /// Whether its history began before the session did.
+    partial: bool,
     /// Cursors over the server's contexts, one per server.
     held: [Cursor; 3],
 }
@@ -285,6 +291,7 @@ impl<'a> Runner<'a> {
         let new_turn = ask.attempt_of.is_none() && lane.turn != Some(ask.turn);
         lane.turn = Some(ask.turn);
         let whole = self.remember_request(ask, &mut lane, &input);
+        lane.partial = !whole && (lane.partial || contexts.iter().any(|context| context.partial));
         let logical = lane.logical.unwrap_or(ask.incoming.input);
         if ask.proven {
             self.push_proven(ask, input.len() as u32);
@@ -406,6 +413,7 @@ impl<'a> Runner<'a> {
         let get = |index: ItemIndex| script.items.get(index).copied();
         let answered = answered_by(&script.items, input);
         let tree = &self.endpoint.tree;
+        let lane_partial = lane.partial;
         let Lane {
             cursor,
             held,
@@ -424,12 +432,18 @@ impl<'a> Runner<'a> {
         // a client that normalises its prompt sends only the tail of it where nothing had to be mended
         let as_is = self.own && self.strategy == Strategy::Normalize && plan.edits.is_empty();
         let on_history = !as_is && (plan.whole_history || !plan.edits.is_empty());
+        // a history that began before the session cannot be sent whole
+        let history = StateFault {
+            unknown: lane_partial,
+            partial: lane_partial,
+            ..StateFault::default()
+        };
         let variants = if on_history {
             [0, 1, 2].map(|_| Variant {
                 ledger,
                 input_from: 0,
                 edits: plan.edits.clone(),
-                state: StateFault::default(),
+                state: history,
             })
         } else {
             sent_variants(tree, &get, held, contexts, &plan, ask)
@@ -441,11 +455,9 @@ impl<'a> Runner<'a> {
         };
         let unchanged = !on_history && plan.front.is_empty();
         let recorded = match (&ask.refusal, unchanged) {
-            (_, false) => Recorded::Nothing,
-            (Some(refusal), true) if is_set_aside(refusal.status) => Recorded::Nothing,
-            (Some(refusal), true) => Recorded::Refused(refusal),
+            (Some(refusal), true) if !is_set_aside(refusal.status) => Recorded::Refused(refusal),
             (None, true) if ask.answered => Recorded::Accepted,
-            (None, true) => Recorded::Nothing,
+            _ => Recorded::Nothing,
         };
         let judgement = self.judge_case(&case, recorded);
         let shown = case
@@ -519,41 +531,38 @@ impl<'a> Runner<'a> {
         let first = ask
             .attempt_of
             .and_then(|first| self.of_ask.get(first).copied());
-        match first.and_then(|first| self.judged.get_mut(first)) {
-            Some(first_judged) => {
-                let attempts = first_judged.attempts + judged.attempts;
-                let agrees = match (first_judged.agrees, judged.agrees) {
-                    (Some(a), Some(b)) => Some(a && b),
-                    (a, b) => a.or(b),
-                };
-                let refusal = judged.refusal.or(first_judged.refusal);
-                let recorded = judged.recorded.clone().or(first_judged.recorded.take());
-                let recorded_status = judged.recorded_status.or(first_judged.recorded_status);
-                let changed = first_judged.changed || judged.changed;
-                let shown = std::mem::take(&mut first_judged.shown);
-                let identity = (first_judged.exchange, first_judged.line);
-                *first_judged = Judged {
-                    attempts,
-                    agrees,
-                    refusal,
-                    recorded,
-                    recorded_status,
-                    changed,
-                    exchange: identity.0,
-                    line: identity.1,
-                    shown: if shown.is_empty() {
-                        judged.shown.clone()
-                    } else {
-                        shown
-                    },
-                    ..judged
-                };
-                self.of_ask.push(first.unwrap_or(0));
-            }
-            None => {
-                self.of_ask.push(self.judged.len());
-                self.judged.push(judged);
-            }
+        if let Some(first_judged) = first.and_then(|first| self.judged.get_mut(first)) {
+            let attempts = first_judged.attempts + judged.attempts;
+            let agrees = match (first_judged.agrees, judged.agrees) {
+                (Some(a), Some(b)) => Some(a && b),
+                (a, b) => a.or(b),
+            };
+            let refusal = judged.refusal.or(first_judged.refusal);
+            let recorded = judged.recorded.clone().or(first_judged.recorded.take());
+            let recorded_status = judged.recorded_status.or(first_judged.recorded_status);
+            let changed = first_judged.changed || judged.changed;
+            let shown = std::mem::take(&mut first_judged.shown);
+            let identity = (first_judged.exchange, first_judged.line);
+            *first_judged = Judged {
+                attempts,
+                agrees,
+                refusal,
+                recorded,
+                recorded_status,
+                changed,
+                exchange: identity.0,
+                line: identity.1,
+                shown: if shown.is_empty() {
+                    judged.shown.clone()
+                } else {
+                    shown
+                },
+                ..judged
+            };
+            self.of_ask.push(first.unwrap_or(0));
+        } else {
+            self.of_ask.push(self.judged.len());
+            self.judged.push(judged);
         }
     }
 

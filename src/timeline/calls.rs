@@ -153,6 +153,8 @@ pub struct OpenCall {
     pub lane: u32,
     /// The exchange that opened it, for recordings.
     pub exchange: Option<u32>,
+    /// Whether the model was seen making it; otherwise a request brought it along.
+    pub answered: bool,
     /// The line it stands on; for recordings, the line of the exchange's request.
     pub line: LineNo,
     /// Why it is open.
