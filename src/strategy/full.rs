@@ -43,6 +43,8 @@ pub(super) fn run(
         turn: 0,
         user_line: None,
         unanswered: None,
+        waiting: false,
+        silent_end: None,
         ended: BTreeSet::new(),
         false_calls: BTreeSet::new(),
         lost: BTreeSet::new(),
@@ -79,6 +81,10 @@ struct Runner<'a> {
     /// The line of the last user message if nothing answered it yet.
     user_line: Option<LineNo>,
     unanswered: Option<LineNo>,
+    /// Whether a message or an output waits for the model.
+    waiting: bool,
+    /// The line on which a turn ended without an error although something waited for the model.
+    silent_end: Option<LineNo>,
     /// Tools that ended, by the file's own events.
     ended: BTreeSet<CallKey>,
     false_calls: BTreeSet<CallKey>,
@@ -97,6 +103,7 @@ impl Runner<'_> {
                 Step::Item(index) => self.before_item(*index),
                 Step::TurnStarted(_) | Step::Meta(_) => self.boundary(),
                 Step::TurnAborted(..) => {
+                    self.waiting = false;
                     self.boundary();
                     self.memory.over(true);
                 }
@@ -113,6 +120,7 @@ impl Runner<'_> {
                 Change::Truncated(length) => {
                     self.ledger.truncate(length as u32);
                     self.boundary();
+                    self.waiting = false;
                     self.user_line = None;
                 }
                 Change::Replaced => {
@@ -123,6 +131,7 @@ impl Runner<'_> {
                         }
                     }
                     self.boundary();
+                    self.waiting = false;
                     self.user_line = None;
                 }
             }
@@ -154,6 +163,11 @@ impl Runner<'_> {
                 self.user_line = None;
             }
         }
+        // a turn that ends by itself ends with the model; versions that write no error end like this after one
+        if message.is_none() && self.waiting {
+            self.silent_end = Some(line);
+        }
+        self.waiting = false;
         self.boundary();
     }
 
@@ -169,6 +183,7 @@ impl Runner<'_> {
                     self.memory.created();
                     self.run_calls.clear();
                 }
+                self.waiting = false;
                 self.in_run = true;
                 self.since_run = false;
                 self.response_over = false;
@@ -183,10 +198,16 @@ impl Runner<'_> {
                     self.unanswered = Some(line);
                 }
                 self.boundary();
+                // a client that writes no aborts knows of an unfinished turn by the calls it left
+                self.memory.over(!self.ledger.open().is_empty());
+                self.waiting = true;
                 self.turn += 1;
                 self.user_line = Some(item.line);
             }
-            Author::Client => self.since_run = true,
+            Author::Client => {
+                self.since_run = true;
+                self.waiting |= item.kind.is_output();
+            }
         }
     }
 
@@ -353,6 +374,7 @@ impl Runner<'_> {
         };
         let mut run = Run::conclude(self.judged, self.worlds, score);
         run.unanswered_user = self.unanswered;
+        run.silent_end = self.silent_end;
         run.explained = explained && self.rollout.era != Era::E1;
         run
     }

@@ -258,6 +258,8 @@ pub struct Run {
     pub worlds: WorldSet,
     /// Whether a user message stands in the file that nothing answers.
     pub unanswered_user: Option<LineNo>,
+    /// The line on which a turn ended without an answer and without an error.
+    pub silent_end: Option<LineNo>,
     /// Whether anything on file explains why a message may be unanswered: an open call, an orphan or a chain.
     pub explained: bool,
 }
@@ -295,23 +297,29 @@ impl Run {
             requests,
             worlds,
             unanswered_user: None,
+            silent_end: None,
             explained: false,
         }
     }
 
     /// Turns a green verdict into [`Verdict::CannotTell`] where the file's era cannot show what would contradict it.
     pub(crate) fn apply_cannot_tell(&mut self, session: &Session) {
-        let green = matches!(self.verdict, Verdict::Clean | Verdict::Recovered);
-        if green
-            && !self.explained
-            && let Some(line) = self.unanswered_user
-            && super::forgets_interrupted_turns(session)
-        {
-            self.verdict = Verdict::CannotTell;
-            self.note = Some(format!(
-                "nothing answers the user message on line {line}, and this client's files keep nothing of an interrupted turn: whether a request was refused is not on disk. Record the session to find out."
-            ));
+        if !matches!(self.verdict, Verdict::Clean | Verdict::Recovered) {
+            return;
         }
+        let why = match (self.silent_end, self.unanswered_user) {
+            (Some(line), _) => format!(
+                "a turn ended on line {line} without an answer, and the file says no error: whether a request was refused is not on disk"
+            ),
+            (None, Some(line)) if !self.explained && super::forgets_interrupted_turns(session) => {
+                format!(
+                    "nothing answers the user message on line {line}, and this client's files keep nothing of an interrupted turn: whether a request was refused is not on disk"
+                )
+            }
+            _ => return,
+        };
+        self.verdict = Verdict::CannotTell;
+        self.note = Some(format!("{why}. Record the session to find out."));
     }
 }
 
