@@ -169,7 +169,8 @@ fn open_call(open: &OpenCall, report: &SessionReport, items: &Items) -> Value {
         crate::timeline::Cause::SentInUnfinishedResponse { exchange, line } => {
             json!({"exchange": exchange, "line": line})
         }
-        crate::timeline::Cause::ChainWentBack { exchange, line } => {
+        crate::timeline::Cause::LeftOut { exchange, line }
+        | crate::timeline::Cause::ChainWentBack { exchange, line } => {
             json!({"exchange": exchange, "line": line})
         }
         _ => Value::Null,

@@ -82,6 +82,10 @@ fn between(open: &OpenCall) -> Option<String> {
                 "exchange {exchange} carries its output; the chain then goes back to before it"
             ),
         )),
+        Cause::LeftOut { exchange, line } => Some(at(
+            line,
+            &format!("exchange {exchange} carries its output; later requests leave it out"),
+        )),
         Cause::InFlight | Cause::Unknown => None,
         cause => {
             let evidence = open.tool.evidence();

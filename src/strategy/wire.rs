@@ -224,6 +224,8 @@ struct Lane {
     turn: Option<u32>,
     /// Whether its history began before the session did.
     partial: bool,
+    /// Calls of which it once sent a real output.
+    finished: BTreeSet<CallKey>,
     /// Cursors over the server's contexts, one per server.
     held: [Cursor; 3],
 }
@@ -292,6 +294,9 @@ impl<'a> Runner<'a> {
         let new_turn = ask.attempt_of.is_none() && lane.turn != Some(ask.turn);
         lane.turn = Some(ask.turn);
         let whole = self.remember_request(ask, &mut lane, &input);
+        let sent = input.iter().filter_map(|index| script.items.get(*index));
+        let real = sent.filter(|item| item.kind.is_output() && !item.flags.has(Flags::ABORTED));
+        lane.finished.extend(real.filter_map(|item| item.call));
         lane.partial = !whole && (lane.partial || contexts.iter().any(|context| context.partial));
         let logical = lane.logical.unwrap_or(ask.incoming.input);
         if ask.proven {
@@ -375,15 +380,21 @@ impl<'a> Runner<'a> {
             .any(|call| !answered.contains(&call) && ledger.pair(call).outputs > 0)
     }
 
-    /// Whether the first item of a request is the first of the history: the client sends all it knows.
+    /// Whether a request repeats the history: it begins with the history's first item, or it holds that and something the
+    /// model made, wherever a repair may have put other items.
     fn begins_alike(&self, known: Node, input: &[ItemIndex]) -> bool {
-        let history = self.endpoint.tree.items(known);
-        match (history.first(), input.first()) {
-            (Some(&a), Some(&b)) => {
-                a == b || (self.meaning(a).is_some() && self.meaning(a) == self.meaning(b))
-            }
-            _ => true,
-        }
+        let Some(&first) = self.endpoint.tree.items(known).first() else {
+            return true;
+        };
+        let meaning = self.meaning(first);
+        let same = |&item: &ItemIndex| {
+            item == first || (meaning.is_some() && meaning == self.meaning(item))
+        };
+        let by_model = |&item: &ItemIndex| {
+            let item = self.script.items.get(item);
+            item.is_some_and(|item| item.author == Author::Model)
+        };
+        input.first().is_none_or(same) || (input.iter().any(same) && input.iter().any(by_model))
     }
 
     fn meaning(&self, index: ItemIndex) -> Option<u64> {
@@ -419,6 +430,7 @@ impl<'a> Runner<'a> {
             cursor,
             held,
             memory,
+            finished,
             ..
         } = lane;
         let ledger = cursor.go(tree, &get, logical);
@@ -465,7 +477,7 @@ impl<'a> Runner<'a> {
             .variants
             .get(judgement.variant)
             .map_or(ledger, |variant| variant.ledger);
-        let injected = injected(&judgement.edits, shown, &|call| is_finished(ledger, call));
+        let injected = injected(&judgement.edits, shown, &|call| finished.contains(&call));
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }

@@ -169,9 +169,19 @@ impl<'a> Lane<'a> {
         if let Some(exchange) = carried.and_then(|at| self.exchanges.get(at)) {
             let (number, line) = (exchange.number, exchange.line);
             if exchange.answer.terminal == Some(Terminal::Completed) {
-                return Cause::ChainWentBack {
-                    exchange: number,
-                    line,
+                let last = self.exchanges.last().map(|last| &last.request);
+                let chained =
+                    last.is_some_and(|it| it.previous.is_some() || it.conversation.is_some());
+                return if chained {
+                    Cause::ChainWentBack {
+                        exchange: number,
+                        line,
+                    }
+                } else {
+                    Cause::LeftOut {
+                        exchange: number,
+                        line,
+                    }
                 };
             }
             return Cause::SentInUnfinishedResponse {
