@@ -21,6 +21,15 @@ pub fn sessions(reports: &[SessionReport]) -> Value {
     json!({"schema": SCHEMA, "sessions": reports.iter().map(session).collect::<Vec<_>>()})
 }
 
+/// The same, with what could not be read or held nothing to replay.
+pub fn sessions_and_errors(reports: &[SessionReport], errors: Vec<Value>) -> Value {
+    let mut document = sessions(reports);
+    if let (false, Some(object)) = (errors.is_empty(), document.as_object_mut()) {
+        object.insert("errors".to_owned(), errors.into());
+    }
+    document
+}
+
 fn session(report: &SessionReport) -> Value {
     let items = crate::check::items(&report.session);
     json!({

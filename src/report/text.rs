@@ -9,6 +9,7 @@ use crate::contract::Outcome;
 use crate::ids::CallKey;
 use crate::replay::SessionReport;
 use crate::session::Session;
+use crate::session::exchange::Origin;
 use crate::strategy::{Judged, Run, Strategy, Verdict};
 use crate::wire::item::Items;
 
@@ -60,6 +61,7 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
 fn head(out: &mut String, report: &SessionReport, paint: Paint) {
     let mut parts = vec![match report.era {
         Some(era) => format!("{} {era}", report.source),
+        None if is_one_request(&report.session) => "one request".to_owned(),
         None => report.source.to_owned(),
     }];
     if let Some(name) = &report.client.name {
@@ -81,6 +83,10 @@ fn head(out: &mut String, report: &SessionReport, paint: Paint) {
         paint.heading(safe(&report.path)),
         paint.faint(parts.join(" · "))
     );
+}
+
+fn is_one_request(session: &Session) -> bool {
+    matches!(session, Session::Recording(recording) if recording.origin == Origin::Request)
 }
 
 fn painted(verdict: Verdict, paint: Paint) -> String {
@@ -336,7 +342,7 @@ fn does(run: &Run, items: &Items) -> String {
             ""
         };
         said.push(format!(
-            "\"aborted\" for {} at {}{falsehood}",
+            "\"aborted\" for {} at input[{}]{falsehood}",
             safe(items.call_id(made_up.call)),
             made_up.position
         ));

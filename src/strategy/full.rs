@@ -286,7 +286,7 @@ impl Runner<'_> {
         self.worlds = worlds;
         let finished =
             |call: CallKey| is_finished(&self.ledger, call) || self.ended.contains(&call);
-        let injected = injected(&judgement.edits, &self.ledger, &finished);
+        let injected = injected(&judgement.edits, 0, &finished);
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }

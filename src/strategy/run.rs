@@ -39,7 +39,7 @@ pub struct Injected {
     pub call: CallKey,
     /// Its kind.
     pub kind: ItemKind,
-    /// Its place among the items of the effective context.
+    /// Its place in `input`.
     pub position: u32,
     /// Whether the session shows that the tool had finished: "aborted" is then false.
     pub is_false: bool,

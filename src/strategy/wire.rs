@@ -477,7 +477,13 @@ impl<'a> Runner<'a> {
             .variants
             .get(judgement.variant)
             .map_or(ledger, |variant| variant.ledger);
-        let injected = injected(&judgement.edits, shown, &|call| finished.contains(&call));
+        let input_from = case
+            .variants
+            .get(judgement.variant)
+            .map_or(0, |variant| variant.input_from);
+        let injected = injected(&judgement.edits, input_from, &|call| {
+            finished.contains(&call)
+        });
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }
@@ -504,10 +510,6 @@ impl<'a> Runner<'a> {
         if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
             (self.pictured, &judgement.outcome)
         {
-            let input_from = case
-                .variants
-                .get(judgement.variant)
-                .map_or(0, |variant| variant.input_from);
             pictured = picture(shown, fault, input_from);
             self.pictured = true;
         }
@@ -539,6 +541,7 @@ impl<'a> Runner<'a> {
             changed,
             loops: judgement.loops,
             shown,
+            exact: ask.exact && !changed,
             ..blank(ask, input_items, Outcome::Accepted)
         };
         let first = ask
@@ -703,10 +706,10 @@ pub(super) fn is_finished(history: &Ledger, call: CallKey) -> bool {
         .any(|(_, slot)| slot.kind.is_output() && !slot.flags.has(Flags::ABORTED))
 }
 
-/// The insertions, with the places they end up at and whether they are false.
+/// The insertions, with the places in `input` they end up at and whether they are false.
 pub(super) fn injected(
     edits: &Edits,
-    ledger: &Ledger,
+    input_from: u32,
     finished: &dyn Fn(CallKey) -> bool,
 ) -> Vec<Injected> {
     edits
@@ -716,7 +719,7 @@ pub(super) fn injected(
         .map(|(index, insert)| Injected {
             call: insert.call,
             kind: insert.kind,
-            position: edits.place_of(index).min(ledger.len() + index as u32),
+            position: edits.place_of(index).saturating_sub(input_from),
             is_false: finished(insert.call),
         })
         .collect()
