@@ -38,6 +38,7 @@ pub(super) struct StateFault {
     pub(super) previous: Option<Fault>,
     pub(super) item: Option<Fault>,
     pub(super) unknown: bool,
+    pub(super) unknown_reference: bool,
 }
 
 impl StateFault {
@@ -75,7 +76,9 @@ impl StateFault {
                     place,
                 ));
             }
-            Some((_, Lookup::Unknown)) => found.unknown = true,
+            Some((_, Lookup::Unknown)) => {
+                (found.unknown, found.unknown_reference) = (true, true);
+            }
             _ => {}
         }
         found
@@ -254,6 +257,7 @@ impl Case<'_> {
         facts.previous_not_found = variant.state.previous;
         facts.item_not_found = variant.state.item;
         facts.unknown_state = variant.state.unknown;
+        facts.unknown_reference = variant.state.unknown_reference;
         facts
     }
 
