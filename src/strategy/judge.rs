@@ -40,6 +40,7 @@ pub(super) struct StateFault {
     pub(super) unknown: bool,
     /// Items that are not on file may stand in front.
     pub(super) partial: bool,
+    pub(super) unknown_reference: bool,
 }
 
 impl StateFault {
@@ -80,7 +81,9 @@ impl StateFault {
                     place,
                 ));
             }
-            Some((_, Lookup::Unknown)) => found.unknown = true,
+            Some((_, Lookup::Unknown)) => {
+                (found.unknown, found.unknown_reference) = (true, true);
+            }
             _ => {}
         }
         found
@@ -261,9 +264,9 @@ impl Case<'_> {
         facts.unknown_state = variant.state.unknown;
         if variant.state.partial && facts.orphans.first.is_some() {
             // the calls may stand in front of what is on file
-            facts.orphans = contract::facts::Ends::default();
             facts.unknown_state = true;
         }
+        facts.unknown_reference = variant.state.unknown_reference;
         facts
     }
 
