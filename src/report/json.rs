@@ -58,6 +58,7 @@ fn run(run: &Run, report: &SessionReport, items: &Items) -> Value {
             "items_lost": run.score.items_lost,
             "requests_sent": run.score.requests_sent,
         },
+        "waited_ms": u64::try_from(run.waited.as_millis()).unwrap_or(u64::MAX),
         "settled": run.worlds.settled().into_iter().filter(|_| !run.requests.is_empty())
             .map(|(policy, value)| (policy.name().to_owned(), value.into())).collect::<Map<String, Value>>(),
         "requests": run.requests.iter().map(|one| request(one, report, items)).collect::<Vec<_>>(),

@@ -1,6 +1,7 @@
 //! What a run of a session under one strategy found.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Strategy;
 use crate::contract::{DependsOn, Fault, Outcome, WorldSet};
@@ -254,6 +255,8 @@ pub struct Run {
     pub score: Score,
     /// The requests, in order.
     pub requests: Vec<Judged>,
+    /// How long the client would have waited between attempts; nothing really waits.
+    pub waited: Duration,
     /// The worlds that the recorded answers left.
     pub worlds: WorldSet,
     /// Whether a user message stands in the file that nothing answers.
@@ -296,6 +299,7 @@ impl Run {
             score,
             requests,
             worlds,
+            waited: Duration::ZERO,
             unanswered_user: None,
             silent_end: None,
             explained: false,

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::{Case, Judgement, Recorded, Retry, StateFault, Variant};
 use super::plan::{self, Memory, Plan, View};
+use super::retries::Budget;
 use super::run::{Injected, Judged, Origin, Run, Score, Shown, picture};
 use super::{Options, Probe, Strategy};
+use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
 use crate::endpoint::{Answered, Context, Cursor, Endpoint, Incoming};
 use crate::ids::{CallKey, ItemIndex, LineNo, ResponseKey};
@@ -25,6 +27,8 @@ pub(super) struct Script {
     pub(super) tree: Tree,
     pub(super) asks: Vec<Ask>,
     pub(super) unanswered_user: Option<LineNo>,
+    /// What the client spends on a refused request that was rebuilt.
+    pub(super) budget: Budget,
     pub(super) explained: bool,
 }
 
@@ -246,6 +250,7 @@ struct Runner<'a> {
     false_calls: BTreeSet<CallKey>,
     lost: BTreeSet<(u32, ItemIndex)>,
     pictured: bool,
+    clock: FixedClock,
     score: Score,
 }
 
@@ -265,6 +270,7 @@ impl<'a> Runner<'a> {
             false_calls: BTreeSet::new(),
             lost: BTreeSet::new(),
             pictured: false,
+            clock: FixedClock::default(),
             score: Score {
                 accepted: true,
                 real_outputs_kept: true,
@@ -282,7 +288,9 @@ impl<'a> Runner<'a> {
         self.score.false_statements = self.false_calls.len() as u32;
         self.score.items_lost = self.lost.len() as u32;
         self.score.real_outputs_kept &= self.false_calls.is_empty();
-        Run::conclude(self.judged, self.worlds, self.score)
+        let mut run = Run::conclude(self.judged, self.worlds, self.score);
+        run.waited = self.clock.now();
+        run
     }
 
     fn ask(&mut self, ask: &Ask) {
@@ -472,7 +480,10 @@ impl<'a> Runner<'a> {
             (None, true) if ask.answered => Recorded::Accepted,
             _ => Recorded::Nothing,
         };
-        let judgement = self.judge_case(&case, recorded);
+        let mut judgement = self.judge_case(&case, recorded);
+        if unchanged && matches!(judgement.outcome, Outcome::Refused(_)) {
+            judgement.sends += script.budget.spend(&mut self.clock);
+        }
         let shown = case
             .variants
             .get(judgement.variant)
