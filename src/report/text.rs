@@ -37,7 +37,8 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
             &picture::story(request, report, paint),
             paint,
         );
-        let title = format!("the request, {} items in input", request.input_items);
+        let count = request.input_items;
+        let title = format!("the request, {count} item{} in input", plural(count));
         section(
             &mut out,
             &title,
@@ -55,6 +56,10 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
     }
     problems(&mut out, &report.session, paint);
     out
+}
+
+fn plural(count: u32) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 fn head(out: &mut String, report: &SessionReport, paint: Paint) {
@@ -339,7 +344,8 @@ fn does(run: &Run, items: &Items) -> String {
         said.push(format!("and {} more", told.len() - 2));
     }
     if run.score.items_lost > 0 {
-        said.push(format!("leaves out {} items", run.score.items_lost));
+        let lost = run.score.items_lost;
+        said.push(format!("leaves out {lost} item{}", plural(lost)));
     }
     if said.is_empty() && run.requests.iter().any(|request| request.changed) {
         said.push("sends the whole history".to_owned());
