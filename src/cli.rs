@@ -16,7 +16,7 @@ mod replay;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Cli, Verb};
 use error::CliError;
@@ -56,7 +56,8 @@ impl Environment {
 
 /// Runs the program and returns its exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> u8 {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    verb_first(&mut arguments);
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
@@ -73,6 +74,31 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
     match done {
         Ok(status) => status,
         Err(error) => output.fail(&error),
+    }
+}
+
+/// Puts the verb in front of options that stand everywhere, as in `replay --format json check .`: behind any argument, clap
+/// would take its name for a session.
+fn verb_first(arguments: &mut [OsString]) {
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at).and_then(|it| it.to_str()) {
+        at += match argument {
+            "--format" | "--color" => 2,
+            "--quiet" | "--verbose" | "-q" => 1,
+            _ if ["--format=", "--color=", "-v"]
+                .iter()
+                .any(|it| argument.starts_with(it)) =>
+            {
+                1
+            }
+            _ if Cli::command().find_subcommand(argument).is_some() => {
+                if let Some(front) = arguments.get_mut(1..=at) {
+                    front.rotate_right(1);
+                }
+                return;
+            }
+            _ => return,
+        };
     }
 }
 

@@ -183,7 +183,10 @@ impl Findings {
             // the same thing, seen in one more request
             if severity < known.severity {
                 known.severity = severity;
-                known.message = message;
+                // which may say the cause as well
+                if !known.message.starts_with(&message) {
+                    known.message = message;
+                }
             }
             return;
         }
@@ -231,9 +234,7 @@ pub(super) fn sentence(rule: Rule, item: ItemKind, id: &str) -> String {
         Rule::MissingOutput => format!("{words} {id} has no output"),
         Rule::InFlight => format!("{words} {id} is open at the very end"),
         Rule::OutputLeftBehind => {
-            format!(
-                "the output of {words} {id} was sent only in a request that never completed, and the chain goes on without it"
-            )
+            format!("the output of {words} {id} was sent, but the chain goes on without it")
         }
         Rule::OrphanOutput => format!("{words} {id} has no call"),
         Rule::DuplicateOutput => format!("more than one output for {id}"),

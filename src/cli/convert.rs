@@ -31,15 +31,16 @@ pub(super) fn run(args: &ConvertArgs, output: &mut Output) -> Result<u8, CliErro
         .read_to_end(&mut head)
         .map_err(unreadable)?;
     let kind = session::sniff(&head);
-    let whole = Cursor::new(head).chain(reader);
     if !matches!(kind, Kind::LabLog | Kind::Exchanges) {
+        let is = session::sniff::foreign(&head).map_or(kind.to_string(), |it| it.to_string());
         let error = CliError::input(
             &name,
-            format!("this is {kind}, and no capture that can be converted"),
+            format!("this is {is}, and no capture that can be converted"),
         );
         return Err(error
             .hint("request logs of lines {t,kind,n,…} and lines of {request,status,body} can be"));
     }
+    let whole = Cursor::new(head).chain(reader);
     let to_stdout = args.output == Path::new("-");
     let sink: Box<dyn Write> = if to_stdout {
         Box::new(io::stdout().lock())

@@ -140,10 +140,16 @@ fn line_of(shown: &Shown, items: &Items, label: Option<&Label>, paint: Paint) ->
         shown.call.map_or("", |call| items.call_id(call)),
         label,
     );
-    let mark = match (shown.at_fault, shown.kind.is_call()) {
-        (false, _) => String::new(),
-        (true, true) => paint.bad("   ← no output"),
-        (true, false) => paint.bad("   ← no call"),
+    let mark = match shown.kind {
+        _ if !shown.at_fault => "",
+        kind if kind.is_call() => "   ← no output",
+        kind if kind.is_output() => "   ← no call",
+        _ => "   ← at fault",
+    };
+    let mark = if mark.is_empty() {
+        String::new()
+    } else {
+        paint.bad(mark)
     };
     format!("{:>6}  {what}{mark}", shown.position)
 }

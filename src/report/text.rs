@@ -38,7 +38,8 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
             &picture::story(request, report, paint),
             paint,
         );
-        let title = format!("the request, {} items in input", request.input_items);
+        let count = request.input_items;
+        let title = format!("the request, {count} item{} in input", plural(count));
         section(
             &mut out,
             &title,
@@ -56,6 +57,10 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
     }
     problems(&mut out, &report.session, paint);
     out
+}
+
+fn plural(count: u32) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 fn head(out: &mut String, report: &SessionReport, paint: Paint) {
@@ -352,10 +357,7 @@ fn does(run: &Run, items: &Items) -> String {
     }
     if run.score.items_lost > 0 {
         let lost = run.score.items_lost;
-        said.push(format!(
-            "leaves out {lost} item{}",
-            if lost == 1 { "" } else { "s" }
-        ));
+        said.push(format!("leaves out {lost} item{}", plural(lost)));
     }
     if said.is_empty() && run.requests.iter().any(|request| request.changed) {
         said.push("sends the whole history".to_owned());

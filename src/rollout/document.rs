@@ -15,16 +15,19 @@ use crate::ids::LineNo;
 use crate::wire::lenient::Text;
 use crate::wire::lines::{MAX_LINE, Problem, Reason};
 
-/// Whether a file that begins with these bytes is such a document: an object whose first key is `session` or `items`.
+/// Whether a file that begins with these bytes is such a document: an object that begins with an object `session` or a list
+/// `items`.
 pub(super) fn begins(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let Some(rest) = bytes.trim_ascii_start().strip_prefix(b"{") else {
         return false;
     };
     let rest = rest.trim_ascii_start();
-    [&b"\"session\""[..], b"\"items\""].iter().any(|key| {
+    let keys = [(&b"\"session\""[..], b'{'), (b"\"items\"", b'[')];
+    keys.iter().any(|(key, value)| {
         rest.strip_prefix(*key)
-            .is_some_and(|rest| rest.trim_ascii_start().first() == Some(&b':'))
+            .and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"))
+            .is_some_and(|rest| rest.trim_ascii_start().first().unwrap_or(value) == value)
     })
 }
 

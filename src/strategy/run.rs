@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Strategy;
-use crate::contract::{DependsOn, Fault, Outcome, WorldSet};
+use crate::contract::{DependsOn, Fault, Outcome, Place, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::ledger::Ledger;
 use crate::session::Session;
@@ -94,9 +94,11 @@ pub(super) fn picture(ledger: &Ledger, fault: &Fault, input_from: u32) -> Vec<Sh
                 kind: slot.kind,
                 call: slot.call(),
                 held: position < input_from,
-                at_fault: fault
-                    .call
-                    .map_or(position == at, |call| slot.call() == Some(call)),
+                at_fault: match (fault.call, fault.place) {
+                    (Some(call), _) => slot.call() == Some(call),
+                    (None, Some(Place::Response(_))) => false,
+                    (None, _) => position == at,
+                },
             })
         })
         .collect()

@@ -45,7 +45,7 @@ pub enum Cause {
     },
     /// An output of another kind has its id.
     WrongKind,
-    /// A compaction or rollback took it out of the history.
+    /// A compaction or rollback took it out of the history, or the client forgot its turn.
     Hidden,
     /// Nothing follows it: the session was copied or killed while it ran.
     InFlight,
@@ -112,7 +112,10 @@ impl Cause {
                 )
             }
             Self::WrongKind => "an output of another kind has its id".into(),
-            Self::Hidden => "a compaction or rollback took it out of the history".into(),
+            Self::Hidden => {
+                "the history behind it leaves it out (a compaction, a rollback, a forgotten turn)"
+                    .into()
+            }
             Self::InFlight => "nothing follows it: copied or killed while it ran".into(),
             Self::Unknown => "nothing on file says why".into(),
         }
