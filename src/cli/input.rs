@@ -8,6 +8,7 @@ use super::Environment;
 use super::error::CliError;
 use crate::locate::{self, HomeLibrary, LocateError};
 use crate::rollout::{Library, NoLibrary, reader as rollout_reader};
+use crate::session::sniff::{self, Foreign};
 use crate::session::{self, Kind, Session, exchanges, reader, request_file};
 
 /// How much of a file is looked at to tell what it is.
@@ -57,6 +58,7 @@ impl Source {
             return Err(CliError::input(&name, "the file is empty"));
         }
         let kind = session::sniff(&head);
+        let foreign = foreign(&head);
         let whole = Cursor::new(head).chain(reader);
         let recording = match kind {
             Kind::Recording => reader::read(whole),
@@ -69,7 +71,10 @@ impl Source {
                     )),
                 );
             }
-            Kind::Unknown => return read_rollout(&name, whole, environment),
+            Kind::Unknown => {
+                return read_rollout(&name, whole, environment)
+                    .map_err(|error| foreign.map_or(error, |it| no_session(&name, it)));
+            }
         };
         recording.map(Session::Recording).map_err(|error| {
             let said = CliError::input(&name, error.to_string());
@@ -84,6 +89,29 @@ impl Source {
             }
         })
     }
+}
+
+/// What the beginning of a file that no reader takes shows it to be; what Codex writes the rollout reader tells itself.
+fn foreign(head: &[u8]) -> Option<Foreign> {
+    sniff::foreign(head).filter(|it| {
+        !matches!(
+            it,
+            Foreign::ExecEvents | Foreign::ProtoEvents | Foreign::TuiLog | Foreign::Rollout
+        )
+    })
+}
+
+fn no_session(name: &str, is: Foreign) -> CliError {
+    let hint = match is {
+        Foreign::Sse | Foreign::Events | Foreign::Response => {
+            "an answer alone shows no request; lines of {request,status,body} can be replayed"
+        }
+        Foreign::ErrorBody => "replay explain says what it means",
+        Foreign::ChatRequest => "only requests to the Responses API are judged",
+        Foreign::Compressed => "of compressed files only zstd is read",
+        _ => "lines of {request,status,body} can be replayed",
+    };
+    CliError::input(name, format!("this is {is}, not a session")).hint(hint)
 }
 
 fn read_rollout(
@@ -166,6 +194,11 @@ pub(super) fn last(environment: &Environment) -> Result<Source, CliError> {
     };
     match locate::last(home) {
         Ok(found) => Ok(Source::File(found.path)),
+        Err(LocateError::None { .. }) => Err(CliError::input(
+            &home.display().to_string(),
+            "no rollout is in this Codex home",
+        )
+        .hint("set CODEX_HOME if Codex keeps its sessions elsewhere")),
         Err(error) => Err(
             CliError::input(&home.display().to_string(), error.to_string())
                 .hint("set CODEX_HOME if Codex keeps its sessions elsewhere"),

@@ -181,17 +181,22 @@ impl<'a> Lane<'a> {
         if others.iter().any(|other| self.carried.contains_key(other)) {
             return Cause::WrongKind;
         }
-        if self
-            .exchanges
-            .get(opened)
-            .is_some_and(|exchange| exchange.answer.is_cut())
-        {
+        // a call that stands in a request was not made by the answer to it
+        let made = self.exchanges.get(opened).filter(|exchange| {
+            let of = |index: &ItemIndex| self.recording.items.get(*index)?.call;
+            exchange
+                .answer
+                .done
+                .iter()
+                .any(|item| of(item) == Some(call))
+        });
+        if made.is_some_and(|exchange| exchange.answer.is_cut()) {
             return Cause::StreamCut;
         }
         if self.aborted_at.iter().any(|&at| at > opened) {
             return Cause::Interrupted;
         }
-        if opened + 1 == self.exchanges.len() {
+        if made.is_some() && opened + 1 == self.exchanges.len() {
             return Cause::InFlight;
         }
         if in_effect {
