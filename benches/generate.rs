@@ -5,36 +5,63 @@
 
 use std::io::{self, Write};
 
-/// Writes a rollout of at least `bytes` bytes in which every call is answered.
-pub(crate) fn rollout(out: &mut impl Write, bytes: u64, seed: u64) -> io::Result<()> {
-    rollout_with_open(out, bytes, seed, 0)
+/// What a rollout is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// At least so many bytes are written.
+    pub(crate) bytes: u64,
+    /// Rollouts of another seed have other texts.
+    pub(crate) seed: u64,
+    /// How many of the first turns are interrupted while a call of theirs is open.
+    pub(crate) open: u32,
+    /// Requests in a turn, from and below.
+    pub(crate) requests: (u64, u64),
+    /// Calls that a response asks for, from and below.
+    pub(crate) calls: (u64, u64),
 }
 
-/// The same, ending in a turn whose last `open` calls have no output.
-pub(crate) fn rollout_with_open(
-    out: &mut impl Write,
-    bytes: u64,
-    seed: u64,
-    open: u32,
-) -> io::Result<()> {
+impl Shape {
+    /// A long session in which every call is answered; a request every 9 KB.
+    pub(crate) fn long(bytes: u64) -> Self {
+        Self {
+            bytes,
+            seed: 7,
+            open: 0,
+            requests: (4, 16),
+            calls: (1, 4),
+        }
+    }
+
+    /// Many short turns; a request every 17 KB, so 12,000 in 200 MB.
+    pub(crate) fn short_turns(bytes: u64, open: u32) -> Self {
+        Self {
+            bytes,
+            seed: 7,
+            open,
+            requests: (1, 4),
+            calls: (4, 9),
+        }
+    }
+}
+
+/// Writes a rollout and returns how many requests its client sent.
+pub(crate) fn rollout(out: &mut impl Write, shape: Shape) -> io::Result<u64> {
     let mut writer = Writer {
         out,
         written: 0,
         ordinal: 0,
-        random: seed | 1,
+        random: shape.seed | 1,
         text: String::new(),
     };
     writer.meta()?;
-    while writer.written < bytes {
-        writer.turn()?;
+    for _ in 0..shape.open {
+        writer.interrupted()?;
     }
-    if open > 0 {
-        writer.begin_turn()?;
-        for _ in 0..open {
-            writer.call()?;
-        }
+    let mut requests = u64::from(shape.open);
+    while writer.written < shape.bytes {
+        requests += writer.turn(shape)?;
     }
-    Ok(())
+    Ok(requests)
 }
 
 const WORDS: [&str; 24] = [
@@ -188,7 +215,7 @@ impl<W: Write> Writer<'_, W> {
     }
 
     fn reasoning(&mut self) -> io::Result<()> {
-        let bytes = self.below(600, 2400);
+        let bytes = self.below(600, 1900);
         let (id, sealed) = (self.id(), self.base64(bytes));
         self.line(
             "response_item",
@@ -216,9 +243,9 @@ impl<W: Write> Writer<'_, W> {
 
     fn output(&mut self, call: &str) -> io::Result<()> {
         let bytes = match self.next() % 8 {
-            0 => self.below(3000, 9000),
+            0 => self.below(3000, 7500),
             1 | 2 => self.below(1000, 3000),
-            _ => self.below(60, 800),
+            _ => self.below(60, 700),
         };
         let (id, turn, text) = (self.id(), self.id(), self.words(bytes));
         let payload = format!(
@@ -230,7 +257,7 @@ impl<W: Write> Writer<'_, W> {
 
     fn completed(&mut self, call: &str) -> io::Result<()> {
         let (thread, turn) = (self.id(), self.id());
-        let bytes = self.below(60, 1500);
+        let bytes = self.below(60, 1200);
         let text = self.words(bytes);
         let payload = format!(
             r#"{{"type":"item_completed","thread_id":"{thread}","turn_id":"{turn}","item":{{"type":"CommandExecution","id":"{call}","process_id":"20223","command":["/bin/bash","-lc","echo"],"cwd":"file:///home/dev/project","parsed_cmd":[{{"type":"unknown","cmd":"echo"}}],"source":"unified_exec_startup","status":"completed","aggregated_output":"{text}","exit_code":0,"duration":{{"secs":0,"nanos":4851}}}},"started_at_ms":1795205861272,"completed_at_ms":1795205861273}}"#
@@ -246,12 +273,24 @@ impl<W: Write> Writer<'_, W> {
         ))
     }
 
-    fn turn(&mut self) -> io::Result<()> {
+    /// A turn that ends while its only call has no output.
+    fn interrupted(&mut self) -> io::Result<()> {
         self.begin_turn()?;
-        for _ in 0..self.below(4, 16) {
+        self.call()?;
+        let turn = self.id();
+        self.event(&format!(
+            r#"{{"type":"turn_aborted","turn_id":"{turn}","reason":"interrupted"}}"#
+        ))
+    }
+
+    /// A whole turn; returns how many requests it took.
+    fn turn(&mut self, shape: Shape) -> io::Result<u64> {
+        self.begin_turn()?;
+        let requests = self.below(shape.requests.0, shape.requests.1);
+        for _ in 0..requests {
             self.reasoning()?;
             let mut calls = Vec::new();
-            for _ in 0..self.below(1, 4) {
+            for _ in 0..self.below(shape.calls.0, shape.calls.1) {
                 calls.push(self.call()?);
             }
             self.token_count()?;
@@ -269,6 +308,8 @@ impl<W: Write> Writer<'_, W> {
             r#"{{"type":"task_complete","turn_id":"{turn}","last_agent_message":"{text}","duration_ms":1000}}"#
         );
         self.text = text;
-        self.event(&payload)
+        self.event(&payload)?;
+        // the answer after the last output is a request too
+        Ok(requests + 1)
     }
 }

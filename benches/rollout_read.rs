@@ -86,7 +86,7 @@ fn main() -> io::Result<()> {
     let name = format!("replay-bench-{}.jsonl", std::process::id());
     let scratch = Scratch(std::env::temp_dir().join(name));
     let mut out = BufWriter::new(File::create(&scratch.0)?);
-    generate::rollout(&mut out, bytes, 7)?;
+    generate::rollout(&mut out, generate::Shape::long(bytes))?;
     out.flush()?;
     drop(out);
     let size = std::fs::metadata(&scratch.0)?.len();

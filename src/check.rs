@@ -36,7 +36,7 @@ pub fn check(session: &Session, options: &Options) -> Checked {
     match session {
         Session::Rollout(rollout) => rolled::collect(rollout, &run, &open_calls, &mut findings),
         Session::Recording(recording) => {
-            recorded::collect(recording, &run, &open_calls, &mut findings)
+            recorded::collect(recording, &run, &open_calls, &mut findings);
         }
     }
     let items = items(session);
@@ -84,9 +84,8 @@ fn blame(request: &Judged, items: &Items, open_calls: &[OpenCall], findings: &mu
         };
         findings.add(finding);
     }
-    let fault = match &request.outcome {
-        Outcome::Refused(fault) => fault,
-        _ => return,
+    let Outcome::Refused(fault) = &request.outcome else {
+        return;
     };
     let left_behind = fault.call.is_some_and(|call| {
         open_calls

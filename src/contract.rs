@@ -9,6 +9,7 @@ pub mod policy;
 
 use crate::wire::item::{ItemKind, Items};
 use crate::wire::refusal::{Refusal, RefusalKind};
+use facts::Ends;
 
 pub use facts::{Facts, Fault, Place, Reads};
 pub use policy::{Policy, Stored, World, WorldSet};
@@ -67,32 +68,24 @@ fn first_fault(facts: &Facts, world: World) -> Option<Fault> {
     if let Some(fault) = facts.previous_not_found.or(facts.item_not_found) {
         return Some(fault);
     }
-    let mut open = if world.missing_last() {
-        facts.open.last
-    } else {
-        facts.open.first
-    };
-    if world.refuses(Policy::OutputBeforeCall) {
-        let early = if world.missing_last() {
-            facts.early.last
+    let end = |ends: Ends| {
+        if world.missing_last() {
+            ends.last
         } else {
-            facts.early.first
-        };
-        open = nearer(open, early, world.missing_last());
-    }
-    if world.refuses(Policy::UnansweredApproval) {
-        let approval = if world.missing_last() {
-            facts.approvals.last
-        } else {
-            facts.approvals.first
-        };
-        open = nearer(open, approval, world.missing_last());
-    }
-    let orphan = if world.missing_last() {
-        facts.orphans.last
-    } else {
-        facts.orphans.first
+            ends.first
+        }
     };
+    // the call of an output may be held where the session cannot see it; a reference may be to anything
+    let sees_calls = !facts.unknown_state;
+    let sees_items = !facts.unknown_reference;
+    let mut open = end(facts.open).filter(|_| sees_items);
+    if world.refuses(Policy::OutputBeforeCall) && sees_calls {
+        open = nearer(open, end(facts.early), world.missing_last());
+    }
+    if world.refuses(Policy::UnansweredApproval) && sees_items {
+        open = nearer(open, end(facts.approvals), world.missing_last());
+    }
+    let orphan = end(facts.orphans).filter(|_| sees_calls);
     let pairs = if world.orphan_first() {
         orphan.or(open)
     } else {
@@ -107,7 +100,7 @@ fn first_fault(facts: &Facts, world: World) -> Option<Fault> {
             .filter(|_| world.refuses(Policy::DuplicateCall)))
         .or(facts
             .lone_reasoning
-            .filter(|_| world.refuses(Policy::ReasoningPairs)))
+            .filter(|_| world.refuses(Policy::ReasoningPairs) && sees_items))
 }
 
 /// The fault that stands first (or last) in the request.
@@ -146,7 +139,10 @@ pub fn relevant(facts: &[Facts; 3]) -> Vec<Policy> {
         found.push(Policy::UnansweredApproval);
     }
     if any(|f| {
-        f.open.first != f.open.last || f.orphans.first != f.orphans.last || f.early.first.is_some()
+        f.open.first != f.open.last
+            || f.orphans.first != f.orphans.last
+            || f.early.first.is_some()
+            || f.approvals.first.is_some()
     }) {
         found.push(Policy::MissingIdChoice);
     }

@@ -38,6 +38,8 @@ pub struct Context {
     pub held: u32,
     /// How it found the previous response.
     pub previous: Lookup,
+    /// Whether the conversation began before the session did: items that are not on file may stand in front.
+    pub partial: bool,
     /// The first item reference of the input that could not be resolved.
     pub reference: Option<(ItemIndex, Lookup)>,
 }
@@ -71,13 +73,17 @@ struct Kept {
     node: Node,
     /// Remembered by this connection only.
     connection: Option<u32>,
+    partial: bool,
 }
+
+/// An input without references, and the first that could not be resolved.
+type Resolved = (Node, Option<(ItemIndex, Lookup)>);
 
 #[derive(Clone, Debug, Default)]
 struct Book {
     /// `None`: seen, but not stored.
     responses: BTreeMap<ResponseKey, Option<Kept>>,
-    conversations: BTreeMap<u32, Node>,
+    conversations: BTreeMap<u32, (Node, bool)>,
     items: BTreeMap<ItemKey, ItemIndex>,
 }
 
@@ -92,7 +98,7 @@ pub struct Endpoint {
     /// Every item id that was seen anywhere; a reference to another one says nothing.
     seen: BTreeMap<ItemKey, ItemIndex>,
     has_references: bool,
-    resolved: [BTreeMap<Node, (Node, Option<(ItemIndex, Lookup)>)>; 3],
+    resolved: [BTreeMap<Node, Resolved>; 3],
 }
 
 impl Endpoint {
@@ -131,6 +137,7 @@ impl Endpoint {
         let book = stored as usize;
         let mut previous = Lookup::Found;
         let mut base = Node::ROOT;
+        let mut partial = false;
         if let Some(key) = request.previous {
             let kept = self
                 .books
@@ -141,19 +148,21 @@ impl Endpoint {
                     if kept.connection.is_none() || kept.connection == request.connection =>
                 {
                     base = kept.node;
+                    partial = kept.partial;
                 }
                 Some(_) => previous = Lookup::NotFound,
-                None => previous = Lookup::Unknown,
+                None => (previous, partial) = (Lookup::Unknown, true),
             }
         } else if let Some(conversation) = request.conversation {
             let known = self
                 .books
                 .get(book)
                 .and_then(|book| book.conversations.get(&conversation));
-            match known {
-                Some(node) => base = *node,
-                // a conversation that this session did not see begin may hold anything
-                None => previous = Lookup::Unknown,
+            // a conversation that this session did not see begin may hold anything
+            if let Some(known) = known {
+                (base, partial) = *known;
+            } else {
+                (previous, partial) = (Lookup::Unknown, true);
             }
         }
         let (input, reference) = self.resolve(items, request.input, book);
@@ -167,6 +176,7 @@ impl Endpoint {
             node,
             held,
             previous,
+            partial,
             reference,
         }
     }
@@ -205,7 +215,7 @@ impl Endpoint {
                     Some(found) => real = *found,
                     None if missing.is_some() => {}
                     None if self.seen.contains_key(&id) => {
-                        missing = Some((index, Lookup::NotFound))
+                        missing = Some((index, Lookup::NotFound));
                     }
                     None => missing = Some((index, Lookup::Unknown)),
                 }
@@ -268,14 +278,21 @@ impl Endpoint {
             if let Some(key) = answer.response
                 && let Some(book) = self.books.get_mut(book)
             {
-                book.responses
-                    .insert(key, remembered.then_some(Kept { node, connection }));
+                book.responses.insert(
+                    key,
+                    remembered.then_some(Kept {
+                        node,
+                        connection,
+                        partial: context.partial,
+                    }),
+                );
             }
             if let Some(conversation) = request.conversation
                 && let Some(book) = self.books.get_mut(book)
                 && keeps
             {
-                book.conversations.insert(conversation, node);
+                book.conversations
+                    .insert(conversation, (node, context.partial));
             }
             if request.store && keeps && self.has_references {
                 let half = if with_half { answer.half } else { &[] };

@@ -242,8 +242,15 @@ impl Ledger {
         let position = self.len();
         let call = item.call.map_or(NONE, |key| key.0);
         let id = match item.id {
-            // a reference names another item's id; it has none of its own
-            Some(id) if item.kind != ItemKind::ItemReference => id.0,
+            // these name another item's id; they have none of their own
+            Some(id)
+                if !matches!(
+                    item.kind,
+                    ItemKind::ItemReference | ItemKind::LocalShellCallOutput
+                ) =>
+            {
+                id.0
+            }
             _ => NONE,
         };
         if let Some(before) = self.trailing_reasoning()

@@ -113,8 +113,7 @@ pub fn replay(
         Session::Rollout(rollout) => ("rollout", Some(rollout.era.name())),
         Session::Recording(recording) => match recording.origin {
             Origin::Recorded => ("recording", None),
-            Origin::Converted => ("converted", None),
-            Origin::Request => ("request", None),
+            Origin::Converted | Origin::Request => ("converted", None),
         },
     };
     SessionReport {

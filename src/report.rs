@@ -9,6 +9,8 @@ pub mod picture;
 pub mod style;
 pub mod text;
 
+use std::fmt::Write as _;
+
 /// A text with everything that a terminal could take for a command made visible.
 ///
 /// Control characters become their symbols (`␛` for escape), line ends a return arrow, and characters that turn the
@@ -28,7 +30,7 @@ pub fn safe(text: &str) -> String {
             | '\u{2066}'..='\u{2069}'
             | '\u{61c}'
             | '\u{feff}' => {
-                out.push_str(&format!("<U+{:04X}>", c as u32));
+                let _ = write!(out, "<U+{:04X}>", c as u32);
             }
             _ => out.push(c),
         }

@@ -8,6 +8,7 @@ mod chained;
 mod full;
 mod judge;
 mod plan;
+mod retries;
 pub mod run;
 mod wire;
 

@@ -135,7 +135,9 @@ pub(super) fn of_ledger(
             add(Rule::BadItemId, position, None, 1);
         }
     }
-    for &position in ledger.lone_reasoning() {
+    // at the end of a file what follows may still come; at the end of a request it does not
+    let trailing = line.and_then(|_| ledger.trailing_reasoning());
+    for position in ledger.lone_reasoning().iter().copied().chain(trailing) {
         add(Rule::ReasoningWithoutFollower, position, None, 1);
     }
 }

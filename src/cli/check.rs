@@ -1,5 +1,6 @@
 //! `replay check PATH…`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -121,13 +122,14 @@ fn summary(found: &[Found], skipped: usize, output: &Output) {
         sum(2)
     );
     if problems > 0 {
-        said.push_str(&format!("; {}", count(problems, "reading problem")));
+        let _ = write!(said, "; {}", count(problems, "reading problem"));
     }
     if skipped > 0 {
-        said.push_str(&format!(
+        let _ = write!(
+            said,
             "; {} passed over as no session (-v names them)",
             count(skipped, "file")
-        ));
+        );
     }
     output.note(&said);
 }

@@ -63,15 +63,20 @@ impl CliError {
         }
     }
 
-    /// The document that is printed under `--format json`.
-    pub(super) fn document(&self) -> Value {
-        json!({"schema": 1, "error": {
+    /// The error as JSON.
+    pub(super) fn value(&self) -> Value {
+        json!({
             "exit": self.exit,
             "kind": self.kind,
             "path": self.path,
             "line": self.line,
             "message": self.message,
             "hints": self.hints,
-        }})
+        })
+    }
+
+    /// The document that is printed under `--format json`.
+    pub(super) fn document(&self) -> Value {
+        json!({"schema": 1, "error": self.value()})
     }
 }

@@ -150,7 +150,7 @@ pub(super) fn find(argument: &str, environment: &Environment) -> Result<Vec<Sour
         return Ok(vec![Source::File(path.to_owned())]);
     }
     let looks_like_path =
-        argument.contains('/') || argument.contains('\\') || argument.ends_with(".jsonl");
+        argument.contains('/') || argument.contains('\\') || may_be_session(argument);
     if looks_like_path {
         return Err(CliError::input(argument, "no such file").hint("is the path right?"));
     }
@@ -194,15 +194,14 @@ pub(super) fn last(environment: &Environment) -> Result<Source, CliError> {
     };
     match locate::last(home) {
         Ok(found) => Ok(Source::File(found.path)),
-        Err(LocateError::None { .. }) => Err(CliError::input(
-            &home.display().to_string(),
-            "no rollout is in this Codex home",
-        )
-        .hint("set CODEX_HOME if Codex keeps its sessions elsewhere")),
-        Err(error) => Err(
-            CliError::input(&home.display().to_string(), error.to_string())
-                .hint("set CODEX_HOME if Codex keeps its sessions elsewhere"),
-        ),
+        Err(error) => {
+            let message = match error {
+                LocateError::None { .. } => "there is no Codex session here".to_owned(),
+                other => other.to_string(),
+            };
+            Err(CliError::input(&home.display().to_string(), message)
+                .hint("set CODEX_HOME if Codex keeps its sessions elsewhere"))
+        }
     }
 }
 

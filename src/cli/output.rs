@@ -1,6 +1,7 @@
 //! stdout for data, stderr for talk.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
@@ -59,6 +60,10 @@ impl Output {
     }
 
     /// Prints data. A reader that has gone away is no error.
+    #[expect(
+        clippy::unused_self,
+        reason = "printing goes through the output that was chosen"
+    )]
     pub(super) fn data(&self, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         match stdout
@@ -99,13 +104,13 @@ impl Output {
         if let Some(path) = &error.path {
             text.push_str(&safe(path));
             if let Some(line) = error.line {
-                text.push_str(&format!(":{line}"));
+                let _ = write!(text, ":{line}");
             }
             text.push_str(": ");
         }
         text.push_str(&safe(&error.message));
         for hint in &error.hints {
-            text.push_str(&format!("\n{}: {}", self.talk.heading("hint"), safe(hint)));
+            let _ = write!(text, "\n{}: {}", self.talk.heading("hint"), safe(hint));
         }
         let _lost: io::Result<()> = writeln!(io::stderr().lock(), "{text}");
         error.exit
@@ -121,7 +126,7 @@ fn escaped(json: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(json.len() + 64);
     for c in json.chars() {
         if is_command(c) {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
         }

@@ -19,20 +19,17 @@ pub(super) fn completions(
 pub(super) fn man(verb: Option<&str>, output: &mut Output) -> Result<u8, CliError> {
     let mut command = Cli::command();
     command.build();
-    let command = match verb {
-        None => command,
-        Some(name) => match command.find_subcommand(name) {
-            Some(found) => found.clone(),
-            None => {
-                let verbs: Vec<&str> = command
-                    .get_subcommands()
-                    .map(clap::Command::get_name)
-                    .collect();
-                return Err(CliError::usage(format!("no verb is called '{name}'"))
-                    .hint(format!("verbs are {}", verbs.join(", "))));
-            }
-        },
-    };
+    if let Some(name) = verb {
+        let Some(found) = command.find_subcommand(name).cloned() else {
+            let verbs: Vec<&str> = command
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .collect();
+            return Err(CliError::usage(format!("no verb is called '{name}'"))
+                .hint(format!("verbs are {}", verbs.join(", "))));
+        };
+        command = found;
+    }
     let mut page = Vec::new();
     clap_mangen::Man::new(command)
         .render(&mut page)

@@ -37,7 +37,7 @@ pub(super) fn run(
     }
     let several = sources.len() > 1;
     let mut reports: Vec<SessionReport> = Vec::new();
-    let mut unread: Option<CliError> = None;
+    let mut unread: Vec<CliError> = Vec::new();
     let mut status = 0;
     for source in &sources {
         let session = match source.read(environment) {
@@ -47,7 +47,7 @@ pub(super) fn run(
                 if !output.is_json() {
                     output.fail(&error);
                 }
-                unread.get_or_insert(error);
+                unread.push(error);
                 continue;
             }
             Err(error) => return Err(error),
@@ -66,6 +66,7 @@ pub(super) fn run(
             if !output.is_json() {
                 output.fail(&error);
             }
+            unread.push(error);
             continue;
         }
         let table = if output.is_json() || !strategies.is_empty() {
@@ -92,10 +93,11 @@ pub(super) fn run(
         reports.push(report);
     }
     if output.is_json() {
-        if let (Some(error), true) = (&unread, reports.is_empty()) {
+        if let (Some(error), true) = (unread.first(), reports.is_empty()) {
             return Err(error.clone());
         }
-        output.document(&json::sessions(&reports))?;
+        let errors = unread.iter().map(CliError::value).collect();
+        output.document(&json::sessions_and_errors(&reports, errors))?;
     } else {
         output.note("");
         output.note(text::MODEL_NOTE);
@@ -114,7 +116,7 @@ pub(super) fn run(
                     reports.len()
                 ));
             }
-            let unreadable = if unread.is_some() { 3 } else { 0 };
+            let unreadable = if unread.is_empty() { 0 } else { 3 };
             Ok(u8::from(wrong > 0).max(unreadable))
         }
     }

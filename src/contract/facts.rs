@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
-use crate::ledger::{Edits, Ledger, Pair};
-use crate::wire::item::{Flags, ItemKind};
+use crate::ledger::{Edits, Ledger, Pair, Slot};
+use crate::wire::item::{Author, Flags, ItemKind};
 use crate::wire::refusal::RefusalKind;
 
 /// Where the text of an id stands.
@@ -83,6 +83,8 @@ pub struct Facts {
     pub lone_reasoning: Option<Fault>,
     /// It refers to state of the server that the session does not hold.
     pub unknown_state: bool,
+    /// That state is an item the request refers to, of which nothing is known.
+    pub unknown_reference: bool,
 }
 
 /// What of a request's ids is looked at.
@@ -197,7 +199,7 @@ impl Facts {
                 };
                 let fault = at(position, kind)?;
                 Some(Fault {
-                    position: position - reads.input_from,
+                    position: fault.position.saturating_sub(reads.input_from),
                     ..fault
                 })
             });
@@ -215,7 +217,7 @@ impl Facts {
             self.ill_formed = long.and_then(|&position| {
                 let fault = at(position, RefusalKind::CallIdTooLong)?;
                 Some(Fault {
-                    position: position - reads.input_from,
+                    position: fault.position.saturating_sub(reads.input_from),
                     ..fault
                 })
             });
@@ -223,19 +225,32 @@ impl Facts {
         self.duplicate_item = ledger
             .duplicate_ids()
             .range(reads.input_from..)
-            .find(|(position, _)| kept(position))
+            .find(|(position, _)| kept(position) && stands_before(ledger, edits, **position))
             .and_then(|(&position, _)| at(position, RefusalKind::DuplicateItem))
             .map(|fault| Fault {
                 call: None,
                 ..fault
             });
-        let trailing = ledger.trailing_reasoning();
-        self.lone_reasoning = ledger
+        let lone = ledger
             .lone_reasoning()
             .range(reads.input_from..)
             .copied()
-            .chain(trailing.filter(|&position| position >= reads.input_from))
-            .find(kept)
+            .chain(ledger.trailing_reasoning())
+            .find(|position| kept(position) && is_lone(ledger, edits, *position));
+        // edits can also part what stood together
+        let places = edits.removed.iter().copied();
+        let parted = places
+            .chain(edits.inserts.iter().map(|insert| insert.before))
+            .filter_map(|place| {
+                (0..place)
+                    .rev()
+                    .find(kept)
+                    .filter(|position| is_lone(ledger, edits, *position))
+            });
+        self.lone_reasoning = parted
+            .chain(lone)
+            .filter(|position| *position >= reads.input_from)
+            .min()
             .and_then(|position| at(position, RefusalKind::ReasoningWithoutFollower));
     }
 
@@ -266,9 +281,9 @@ impl Facts {
                 continue;
             }
             if slot.kind.is_call() {
-                call_kind = slot.kind
+                call_kind = slot.kind;
             } else {
-                output_kind = slot.kind
+                output_kind = slot.kind;
             }
         }
         if output_kind == ItemKind::Other {
@@ -313,6 +328,39 @@ impl Facts {
             }
         }
     }
+}
+
+/// Whether the id of an item that had it second still stands before it.
+fn stands_before(ledger: &Ledger, edits: &Edits, position: u32) -> bool {
+    let id_at = |at: u32| ledger.slot(at).and_then(Slot::id);
+    let id = id_at(position);
+    if !edits.removed.iter().any(|&removed| id_at(removed) == id) {
+        return true;
+    }
+    (0..position).any(|at| id_at(at) == id && edits.removed.binary_search(&at).is_err())
+}
+
+/// Whether an item is reasoning with an id that the model's next item does not follow, once the edits are made.
+fn is_lone(ledger: &Ledger, edits: &Edits, position: u32) -> bool {
+    let reasoning = |slot: &Slot| slot.kind == ItemKind::Reasoning && slot.id().is_some();
+    if !ledger.slot(position).is_some_and(reasoning) {
+        return false;
+    }
+    let mut next = position + 1;
+    while edits.removed.binary_search(&next).is_ok() {
+        next += 1;
+    }
+    let first = edits
+        .inserts
+        .partition_point(|insert| insert.before <= position);
+    let parted = edits
+        .inserts
+        .get(first)
+        .is_some_and(|insert| insert.before <= next);
+    parted
+        || ledger
+            .slot(next)
+            .is_none_or(|slot| slot.author != Author::Model)
 }
 
 #[derive(Clone, Copy)]

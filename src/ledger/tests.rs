@@ -179,8 +179,13 @@ fn naive(slots: &[Item]) -> Said {
         }
     }
     for (at, item) in slots.iter().enumerate() {
-        if let Some(id) = item.id
-            && slots[..at].iter().any(|other| other.id == Some(id))
+        // the id of such an output is its call's
+        let own = |item: &Item| {
+            item.id
+                .filter(|_| item.kind != ItemKind::LocalShellCallOutput)
+        };
+        if let Some(id) = own(item)
+            && slots[..at].iter().any(|other| own(other) == Some(id))
         {
             said.duplicate_ids.insert(at as u32, id);
         }

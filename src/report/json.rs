@@ -19,6 +19,15 @@ pub fn sessions(reports: &[SessionReport]) -> Value {
     json!({"schema": SCHEMA, "sessions": reports.iter().map(session).collect::<Vec<_>>()})
 }
 
+/// The same, with what could not be read or held nothing to replay.
+pub fn sessions_and_errors(reports: &[SessionReport], errors: Vec<Value>) -> Value {
+    let mut document = sessions(reports);
+    if let (false, Some(object)) = (errors.is_empty(), document.as_object_mut()) {
+        object.insert("errors".to_owned(), errors.into());
+    }
+    document
+}
+
 fn session(report: &SessionReport) -> Value {
     let items = crate::check::items(&report.session);
     json!({
@@ -47,6 +56,7 @@ fn run(run: &Run, report: &SessionReport, items: &Items) -> Value {
             "items_lost": run.score.items_lost,
             "requests_sent": run.score.requests_sent,
         },
+        "waited_ms": u64::try_from(run.waited.as_millis()).unwrap_or(u64::MAX),
         "settled": run.worlds.settled().into_iter().filter(|_| !run.requests.is_empty())
             .map(|(policy, value)| (policy.name().to_owned(), value.into())).collect::<Map<String, Value>>(),
         "requests": run.requests.iter().map(|one| request(one, report, items)).collect::<Vec<_>>(),
@@ -143,7 +153,8 @@ fn open_call(open: &OpenCall, report: &SessionReport, items: &Items) -> Value {
         crate::timeline::Cause::SentInUnfinishedResponse { exchange, line } => {
             json!({"exchange": exchange, "line": line})
         }
-        crate::timeline::Cause::ChainWentBack { exchange, line } => {
+        crate::timeline::Cause::LeftOut { exchange, line }
+        | crate::timeline::Cause::ChainWentBack { exchange, line } => {
             json!({"exchange": exchange, "line": line})
         }
         _ => Value::Null,

@@ -29,10 +29,10 @@ pub fn story(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<Stri
             report.labels.get(&open.item),
         );
         let asked = match open.exchange {
-            Some(exchange) if request.exchange == open.exchange => {
-                format!("exchange {exchange} carries {what}")
+            Some(exchange) if open.answered => {
+                format!("exchange {exchange} is answered with {what}")
             }
-            Some(exchange) => format!("exchange {exchange} asks for {what}"),
+            Some(exchange) => format!("exchange {exchange} carries {what} in its input"),
             None => format!("the model asks for {what}"),
         };
         lines.push(at(open.line, &asked));
@@ -89,7 +89,11 @@ fn between(open: &OpenCall) -> Option<String> {
                 "exchange {exchange} carries its output; the chain then goes back to before it"
             ),
         )),
-        Cause::InFlight => None,
+        Cause::LeftOut { exchange, line } => Some(at(
+            line,
+            &format!("exchange {exchange} carries its output; later requests leave it out"),
+        )),
+        Cause::InFlight | Cause::Unknown => None,
         cause => {
             let evidence = open.tool.evidence();
             Some(at(evidence.unwrap_or(0), &cause.words()))

@@ -9,6 +9,7 @@ use crate::contract::Outcome;
 use crate::ids::CallKey;
 use crate::replay::SessionReport;
 use crate::session::Session;
+use crate::session::exchange::Origin;
 use crate::strategy::{Judged, Run, Strategy, Verdict};
 use crate::wire::item::Items;
 
@@ -65,6 +66,7 @@ fn plural(count: u32) -> &'static str {
 fn head(out: &mut String, report: &SessionReport, paint: Paint) {
     let mut parts = vec![match report.era {
         Some(era) => format!("{} {era}", report.source),
+        None if is_one_request(&report.session) => "one request".to_owned(),
         None => report.source.to_owned(),
     }];
     if let Some(name) = &report.client.name {
@@ -86,6 +88,10 @@ fn head(out: &mut String, report: &SessionReport, paint: Paint) {
         paint.heading(safe(&report.path)),
         paint.faint(parts.join(" · "))
     );
+}
+
+fn is_one_request(session: &Session) -> bool {
+    matches!(session, Session::Recording(recording) if recording.origin == Origin::Request)
 }
 
 fn painted(verdict: Verdict, paint: Paint) -> String {
@@ -139,6 +145,12 @@ fn answer(out: &mut String, request: &Judged, report: &SessionReport, run: &Run)
     if let Some(fault) = &request.refusal {
         let refusal = report.refusal(fault);
         let _ = writeln!(out, "  {} {}", refusal.status, safe(&refusal.message));
+    }
+    if request.outcome == Outcome::Unknown {
+        let _ = writeln!(
+            out,
+            "  it goes on from a response, conversation or item that this session does not hold"
+        );
     }
     match (&request.recorded, request.agrees, request.recorded_status) {
         (Some(recorded), Some(false), _) => {
@@ -333,7 +345,7 @@ fn does(run: &Run, items: &Items) -> String {
             ""
         };
         said.push(format!(
-            "\"aborted\" for {} at {}{falsehood}",
+            "\"aborted\" for {} at input[{}]{falsehood}",
             safe(items.call_id(made_up.call)),
             made_up.position
         ));

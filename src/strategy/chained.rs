@@ -4,6 +4,7 @@
 //! R is still the last id named behind a later user message, the next request was `{previous_response_id: R, input: that
 //! message's group}`; outputs in earlier groups were sent in a request that never completed.
 
+use super::retries::Budget;
 use super::run::Origin;
 use super::wire::{Ask, Script};
 use super::{Options, Probe};
@@ -28,6 +29,7 @@ pub(super) fn rebuild(rollout: &Rollout, options: &Options) -> Script {
     let mut builder = Builder {
         script: Script {
             items: rollout.items.clone(),
+            budget: Budget::of(rollout),
             ..Script::default()
         },
         last: None,

@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use super::judge::{Case, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, View};
+use super::retries::Budget;
 use super::run::{Judged, Origin, Run, Score, picture};
 use super::wire::{injected, is_finished};
 use super::{Options, Probe, Strategy};
+use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::ledger::Ledger;
@@ -43,12 +45,16 @@ pub(super) fn run(
         turn: 0,
         user_line: None,
         unanswered: None,
+        waiting: false,
+        silent_end: None,
         ended: BTreeSet::new(),
         false_calls: BTreeSet::new(),
         lost: BTreeSet::new(),
         real_outputs_kept: true,
         pictured: false,
         sent: 0,
+        budget: Budget::of(rollout),
+        clock: FixedClock::default(),
     };
     runner.walk();
     if options.probe != Probe::Never {
@@ -57,6 +63,10 @@ pub(super) fn run(
     runner.conclude()
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what was seen of a turn, each by itself"
+)]
 struct Runner<'a> {
     rollout: &'a Rollout,
     strategy: Strategy,
@@ -79,6 +89,10 @@ struct Runner<'a> {
     /// The line of the last user message if nothing answered it yet.
     user_line: Option<LineNo>,
     unanswered: Option<LineNo>,
+    /// Whether a message or an output waits for the model.
+    waiting: bool,
+    /// The line on which a turn ended without an error although something waited for the model.
+    silent_end: Option<LineNo>,
     /// Tools that ended, by the file's own events.
     ended: BTreeSet<CallKey>,
     false_calls: BTreeSet<CallKey>,
@@ -86,6 +100,8 @@ struct Runner<'a> {
     real_outputs_kept: bool,
     pictured: bool,
     sent: u32,
+    budget: Budget,
+    clock: FixedClock,
 }
 
 impl Runner<'_> {
@@ -97,6 +113,7 @@ impl Runner<'_> {
                 Step::Item(index) => self.before_item(*index),
                 Step::TurnStarted(_) | Step::Meta(_) => self.boundary(),
                 Step::TurnAborted(..) => {
+                    self.waiting = false;
                     self.boundary();
                     self.memory.over(true);
                 }
@@ -113,6 +130,7 @@ impl Runner<'_> {
                 Change::Truncated(length) => {
                     self.ledger.truncate(length as u32);
                     self.boundary();
+                    self.waiting = false;
                     self.user_line = None;
                 }
                 Change::Replaced => {
@@ -123,6 +141,7 @@ impl Runner<'_> {
                         }
                     }
                     self.boundary();
+                    self.waiting = false;
                     self.user_line = None;
                 }
             }
@@ -154,6 +173,11 @@ impl Runner<'_> {
                 self.user_line = None;
             }
         }
+        // a turn that ends by itself ends with the model; versions that write no error end like this after one
+        if message.is_none() && self.waiting {
+            self.silent_end = Some(line);
+        }
+        self.waiting = false;
         self.boundary();
     }
 
@@ -169,6 +193,7 @@ impl Runner<'_> {
                     self.memory.created();
                     self.run_calls.clear();
                 }
+                self.waiting = false;
                 self.in_run = true;
                 self.since_run = false;
                 self.response_over = false;
@@ -183,10 +208,16 @@ impl Runner<'_> {
                     self.unanswered = Some(line);
                 }
                 self.boundary();
+                // a client that writes no aborts knows of an unfinished turn by the calls it left
+                self.memory.over(!self.ledger.open().is_empty());
+                self.waiting = true;
                 self.turn += 1;
                 self.user_line = Some(item.line);
             }
-            Author::Client => self.since_run = true,
+            Author::Client => {
+                self.since_run = true;
+                self.waiting |= item.kind.is_output();
+            }
         }
     }
 
@@ -262,10 +293,17 @@ impl Runner<'_> {
             judgement = case.judge(&self.rollout.items, &mut worlds, Recorded::Accepted);
             judgement.agrees = None;
         }
+        // the file itself shows that this request got through: what the contract misses, the file has lost since
+        if answered && self.own && matches!(judgement.outcome, Outcome::Refused(_)) {
+            judgement.outcome = Outcome::Accepted;
+        }
+        if self.own && matches!(judgement.outcome, Outcome::Refused(_)) {
+            judgement.sends += self.budget.spend(&mut self.clock);
+        }
         self.worlds = worlds;
         let finished =
             |call: CallKey| is_finished(&self.ledger, call) || self.ended.contains(&call);
-        let injected = injected(&judgement.edits, &self.ledger, &finished);
+        let injected = injected(&judgement.edits, 0, &finished);
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }
@@ -353,6 +391,8 @@ impl Runner<'_> {
         };
         let mut run = Run::conclude(self.judged, self.worlds, score);
         run.unanswered_user = self.unanswered;
+        run.silent_end = self.silent_end;
+        run.waited = self.clock.now();
         run.explained = explained && self.rollout.era != Era::E1;
         run
     }

@@ -38,6 +38,9 @@ pub(super) struct StateFault {
     pub(super) previous: Option<Fault>,
     pub(super) item: Option<Fault>,
     pub(super) unknown: bool,
+    /// Items that are not on file may stand in front.
+    pub(super) partial: bool,
+    pub(super) unknown_reference: bool,
 }
 
 impl StateFault {
@@ -51,7 +54,10 @@ impl StateFault {
             place: Some(place),
             stored,
         };
-        let mut found = Self::default();
+        let mut found = Self {
+            partial: context.partial,
+            ..Self::default()
+        };
         match context.previous {
             Lookup::Found => {}
             Lookup::Unknown => found.unknown = true,
@@ -75,7 +81,9 @@ impl StateFault {
                     place,
                 ));
             }
-            Some((_, Lookup::Unknown)) => found.unknown = true,
+            Some((_, Lookup::Unknown)) => {
+                (found.unknown, found.unknown_reference) = (true, true);
+            }
             _ => {}
         }
         found
@@ -254,6 +262,11 @@ impl Case<'_> {
         facts.previous_not_found = variant.state.previous;
         facts.item_not_found = variant.state.item;
         facts.unknown_state = variant.state.unknown;
+        if variant.state.partial && facts.orphans.first.is_some() {
+            // the calls may stand in front of what is on file
+            facts.unknown_state = true;
+        }
+        facts.unknown_reference = variant.state.unknown_reference;
         facts
     }
 

@@ -1,6 +1,7 @@
 //! What a run of a session under one strategy found.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Strategy;
 use crate::contract::{DependsOn, Fault, Outcome, Place, WorldSet};
@@ -39,7 +40,7 @@ pub struct Injected {
     pub call: CallKey,
     /// Its kind.
     pub kind: ItemKind,
-    /// Its place among the items of the effective context.
+    /// Its place in `input`.
     pub position: u32,
     /// Whether the session shows that the tool had finished: "aborted" is then false.
     pub is_false: bool,
@@ -256,10 +257,14 @@ pub struct Run {
     pub score: Score,
     /// The requests, in order.
     pub requests: Vec<Judged>,
+    /// How long the client would have waited between attempts; nothing really waits.
+    pub waited: Duration,
     /// The worlds that the recorded answers left.
     pub worlds: WorldSet,
     /// Whether a user message stands in the file that nothing answers.
     pub unanswered_user: Option<LineNo>,
+    /// The line on which a turn ended without an answer and without an error.
+    pub silent_end: Option<LineNo>,
     /// Whether anything on file explains why a message may be unanswered: an open call, an orphan or a chain.
     pub explained: bool,
 }
@@ -296,24 +301,31 @@ impl Run {
             score,
             requests,
             worlds,
+            waited: Duration::ZERO,
             unanswered_user: None,
+            silent_end: None,
             explained: false,
         }
     }
 
     /// Turns a green verdict into [`Verdict::CannotTell`] where the file's era cannot show what would contradict it.
     pub(crate) fn apply_cannot_tell(&mut self, session: &Session) {
-        let green = matches!(self.verdict, Verdict::Clean | Verdict::Recovered);
-        if green
-            && !self.explained
-            && let Some(line) = self.unanswered_user
-            && super::forgets_interrupted_turns(session)
-        {
-            self.verdict = Verdict::CannotTell;
-            self.note = Some(format!(
-                "nothing answers the user message on line {line}, and this client's files keep nothing of an interrupted turn: whether a request was refused is not on disk. Record the session to find out."
-            ));
+        if !matches!(self.verdict, Verdict::Clean | Verdict::Recovered) {
+            return;
         }
+        let why = match (self.silent_end, self.unanswered_user) {
+            (Some(line), _) => format!(
+                "a turn ended on line {line} without an answer, and the file says no error: whether a request was refused is not on disk"
+            ),
+            (None, Some(line)) if !self.explained && super::forgets_interrupted_turns(session) => {
+                format!(
+                    "nothing answers the user message on line {line}, and this client's files keep nothing of an interrupted turn: whether a request was refused is not on disk"
+                )
+            }
+            _ => return,
+        };
+        self.verdict = Verdict::CannotTell;
+        self.note = Some(format!("{why}. Record the session to find out."));
     }
 }
 

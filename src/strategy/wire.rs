@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::{Case, Judgement, Recorded, Retry, StateFault, Variant};
 use super::plan::{self, Memory, Plan, View};
+use super::retries::Budget;
 use super::run::{Injected, Judged, Origin, Run, Score, Shown, picture};
 use super::{Options, Probe, Strategy};
+use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
 use crate::endpoint::{Answered, Context, Cursor, Endpoint, Incoming};
 use crate::ids::{CallKey, ItemIndex, LineNo, ResponseKey};
@@ -25,11 +27,17 @@ pub(super) struct Script {
     pub(super) tree: Tree,
     pub(super) asks: Vec<Ask>,
     pub(super) unanswered_user: Option<LineNo>,
+    /// What the client spends on a refused request that was rebuilt.
+    pub(super) budget: Budget,
     pub(super) explained: bool,
 }
 
 /// One request.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of a request, each its own"
+)]
 pub(super) struct Ask {
     pub(super) incoming: Incoming,
     pub(super) exchange: Option<u32>,
@@ -218,6 +226,10 @@ struct Lane {
     memory: Memory,
     /// The turn of its last request.
     turn: Option<u32>,
+    /// Whether its history began before the session did.
+    partial: bool,
+    /// Calls of which it once sent a real output.
+    finished: BTreeSet<CallKey>,
     /// Cursors over the server's contexts, one per server.
     held: [Cursor; 3],
 }
@@ -238,6 +250,7 @@ struct Runner<'a> {
     false_calls: BTreeSet<CallKey>,
     lost: BTreeSet<(u32, ItemIndex)>,
     pictured: bool,
+    clock: FixedClock,
     score: Score,
 }
 
@@ -257,6 +270,7 @@ impl<'a> Runner<'a> {
             false_calls: BTreeSet::new(),
             lost: BTreeSet::new(),
             pictured: false,
+            clock: FixedClock::default(),
             score: Score {
                 accepted: true,
                 real_outputs_kept: true,
@@ -274,7 +288,9 @@ impl<'a> Runner<'a> {
         self.score.false_statements = self.false_calls.len() as u32;
         self.score.items_lost = self.lost.len() as u32;
         self.score.real_outputs_kept &= self.false_calls.is_empty();
-        Run::conclude(self.judged, self.worlds, self.score)
+        let mut run = Run::conclude(self.judged, self.worlds, self.score);
+        run.waited = self.clock.now();
+        run
     }
 
     fn ask(&mut self, ask: &Ask) {
@@ -286,6 +302,10 @@ impl<'a> Runner<'a> {
         let new_turn = ask.attempt_of.is_none() && lane.turn != Some(ask.turn);
         lane.turn = Some(ask.turn);
         let whole = self.remember_request(ask, &mut lane, &input);
+        let sent = input.iter().filter_map(|index| script.items.get(*index));
+        let real = sent.filter(|item| item.kind.is_output() && !item.flags.has(Flags::ABORTED));
+        lane.finished.extend(real.filter_map(|item| item.call));
+        lane.partial = !whole && (lane.partial || contexts.iter().any(|context| context.partial));
         let logical = lane.logical.unwrap_or(ask.incoming.input);
         if ask.proven {
             self.push_proven(ask, input.len() as u32);
@@ -368,15 +388,21 @@ impl<'a> Runner<'a> {
             .any(|call| !answered.contains(&call) && ledger.pair(call).outputs > 0)
     }
 
-    /// Whether the first item of a request is the first of the history: the client sends all it knows.
+    /// Whether a request repeats the history: it begins with the history's first item, or it holds that and something the
+    /// model made, wherever a repair may have put other items.
     fn begins_alike(&self, known: Node, input: &[ItemIndex]) -> bool {
-        let history = self.endpoint.tree.items(known);
-        match (history.first(), input.first()) {
-            (Some(&a), Some(&b)) => {
-                a == b || (self.meaning(a).is_some() && self.meaning(a) == self.meaning(b))
-            }
-            _ => true,
-        }
+        let Some(&first) = self.endpoint.tree.items(known).first() else {
+            return true;
+        };
+        let meaning = self.meaning(first);
+        let same = |&item: &ItemIndex| {
+            item == first || (meaning.is_some() && meaning == self.meaning(item))
+        };
+        let by_model = |&item: &ItemIndex| {
+            let item = self.script.items.get(item);
+            item.is_some_and(|item| item.author == Author::Model)
+        };
+        input.first().is_none_or(same) || (input.iter().any(same) && input.iter().any(by_model))
     }
 
     fn meaning(&self, index: ItemIndex) -> Option<u64> {
@@ -407,10 +433,12 @@ impl<'a> Runner<'a> {
         let get = |index: ItemIndex| script.items.get(index).copied();
         let answered = answered_by(&script.items, input);
         let tree = &self.endpoint.tree;
+        let lane_partial = lane.partial;
         let Lane {
             cursor,
             held,
             memory,
+            finished,
             ..
         } = lane;
         let ledger = cursor.go(tree, &get, logical);
@@ -425,12 +453,18 @@ impl<'a> Runner<'a> {
         // a client that normalises its prompt sends only the tail of it where nothing had to be mended
         let as_is = self.own && self.strategy == Strategy::Normalize && plan.edits.is_empty();
         let on_history = !as_is && (plan.whole_history || !plan.edits.is_empty());
+        // a history that began before the session cannot be sent whole
+        let history = StateFault {
+            unknown: lane_partial,
+            partial: lane_partial,
+            ..StateFault::default()
+        };
         let variants = if on_history {
             [0, 1, 2].map(|_| Variant {
                 ledger,
                 input_from: 0,
                 edits: plan.edits.clone(),
-                state: StateFault::default(),
+                state: history,
             })
         } else {
             sent_variants(tree, &get, held, contexts, &plan, ask)
@@ -442,18 +476,25 @@ impl<'a> Runner<'a> {
         };
         let unchanged = !on_history && plan.front.is_empty();
         let recorded = match (&ask.refusal, unchanged) {
-            (_, false) => Recorded::Nothing,
-            (Some(refusal), true) if is_set_aside(refusal.status) => Recorded::Nothing,
-            (Some(refusal), true) => Recorded::Refused(refusal),
+            (Some(refusal), true) if !is_set_aside(refusal.status) => Recorded::Refused(refusal),
             (None, true) if ask.answered => Recorded::Accepted,
-            (None, true) => Recorded::Nothing,
+            _ => Recorded::Nothing,
         };
-        let judgement = self.judge_case(&case, recorded);
+        let mut judgement = self.judge_case(&case, recorded);
+        if unchanged && matches!(judgement.outcome, Outcome::Refused(_)) {
+            judgement.sends += script.budget.spend(&mut self.clock);
+        }
         let shown = case
             .variants
             .get(judgement.variant)
             .map_or(ledger, |variant| variant.ledger);
-        let injected = injected(&judgement.edits, shown, &|call| is_finished(ledger, call));
+        let input_from = case
+            .variants
+            .get(judgement.variant)
+            .map_or(0, |variant| variant.input_from);
+        let injected = injected(&judgement.edits, input_from, &|call| {
+            finished.contains(&call)
+        });
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }
@@ -480,10 +521,6 @@ impl<'a> Runner<'a> {
         if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
             (self.pictured, &judgement.outcome)
         {
-            let input_from = case
-                .variants
-                .get(judgement.variant)
-                .map_or(0, |variant| variant.input_from);
             pictured = picture(shown, fault, input_from);
             self.pictured = true;
         }
@@ -515,46 +552,44 @@ impl<'a> Runner<'a> {
             changed,
             loops: judgement.loops,
             shown,
+            exact: ask.exact && !changed,
             ..blank(ask, input_items, Outcome::Accepted)
         };
         let first = ask
             .attempt_of
             .and_then(|first| self.of_ask.get(first).copied());
-        match first.and_then(|first| self.judged.get_mut(first)) {
-            Some(first_judged) => {
-                let attempts = first_judged.attempts + judged.attempts;
-                let agrees = match (first_judged.agrees, judged.agrees) {
-                    (Some(a), Some(b)) => Some(a && b),
-                    (a, b) => a.or(b),
-                };
-                let refusal = judged.refusal.or(first_judged.refusal);
-                let recorded = judged.recorded.clone().or(first_judged.recorded.take());
-                let recorded_status = judged.recorded_status.or(first_judged.recorded_status);
-                let changed = first_judged.changed || judged.changed;
-                let shown = std::mem::take(&mut first_judged.shown);
-                let identity = (first_judged.exchange, first_judged.line);
-                *first_judged = Judged {
-                    attempts,
-                    agrees,
-                    refusal,
-                    recorded,
-                    recorded_status,
-                    changed,
-                    exchange: identity.0,
-                    line: identity.1,
-                    shown: if shown.is_empty() {
-                        judged.shown.clone()
-                    } else {
-                        shown
-                    },
-                    ..judged
-                };
-                self.of_ask.push(first.unwrap_or(0));
-            }
-            None => {
-                self.of_ask.push(self.judged.len());
-                self.judged.push(judged);
-            }
+        if let Some(first_judged) = first.and_then(|first| self.judged.get_mut(first)) {
+            let attempts = first_judged.attempts + judged.attempts;
+            let agrees = match (first_judged.agrees, judged.agrees) {
+                (Some(a), Some(b)) => Some(a && b),
+                (a, b) => a.or(b),
+            };
+            let refusal = judged.refusal.or(first_judged.refusal);
+            let recorded = judged.recorded.clone().or(first_judged.recorded.take());
+            let recorded_status = judged.recorded_status.or(first_judged.recorded_status);
+            let changed = first_judged.changed || judged.changed;
+            let shown = std::mem::take(&mut first_judged.shown);
+            let identity = (first_judged.exchange, first_judged.line);
+            *first_judged = Judged {
+                attempts,
+                agrees,
+                refusal,
+                recorded,
+                recorded_status,
+                changed,
+                exchange: identity.0,
+                line: identity.1,
+                shown: if shown.is_empty() {
+                    judged.shown.clone()
+                } else {
+                    shown
+                },
+                ..judged
+            };
+            self.of_ask.push(first.unwrap_or(0));
+        } else {
+            self.of_ask.push(self.judged.len());
+            self.judged.push(judged);
         }
     }
 
@@ -682,10 +717,10 @@ pub(super) fn is_finished(history: &Ledger, call: CallKey) -> bool {
         .any(|(_, slot)| slot.kind.is_output() && !slot.flags.has(Flags::ABORTED))
 }
 
-/// The insertions, with the places they end up at and whether they are false.
+/// The insertions, with the places in `input` they end up at and whether they are false.
 pub(super) fn injected(
     edits: &Edits,
-    ledger: &Ledger,
+    input_from: u32,
     finished: &dyn Fn(CallKey) -> bool,
 ) -> Vec<Injected> {
     edits
@@ -695,7 +730,7 @@ pub(super) fn injected(
         .map(|(index, insert)| Injected {
             call: insert.call,
             kind: insert.kind,
-            position: edits.place_of(index).min(ledger.len() + index as u32),
+            position: edits.place_of(index).saturating_sub(input_from),
             is_false: finished(insert.call),
         })
         .collect()

@@ -36,6 +36,13 @@ pub enum Cause {
         /// Its line.
         line: LineNo,
     },
+    /// Its output was sent and answered, but a later request that carries the whole history leaves it out.
+    LeftOut {
+        /// The exchange that carried the output.
+        exchange: u32,
+        /// Its line.
+        line: LineNo,
+    },
     /// An output of another kind has its id.
     WrongKind,
     /// A compaction or rollback took it out of the history, or the client forgot its turn.
@@ -53,7 +60,7 @@ impl Cause {
             Self::Interrupted => "interrupted",
             Self::StreamCut => "stream_cut",
             Self::ProcessEnded => "process_ended",
-            Self::OutputLost => "output_lost",
+            Self::OutputLost | Self::LeftOut { .. } => "output_lost",
             Self::SentInUnfinishedResponse { .. } => "sent_in_unfinished_response",
             Self::ChainWentBack { .. } => "chain_went_back",
             Self::WrongKind => "wrong_kind",
@@ -97,6 +104,11 @@ impl Cause {
             Self::ChainWentBack { exchange, .. } => {
                 format!(
                     "its output was sent in exchange {exchange}, but the chain went back to before it"
+                )
+            }
+            Self::LeftOut { exchange, .. } => {
+                format!(
+                    "its output was sent in exchange {exchange}, but later requests leave it out"
                 )
             }
             Self::WrongKind => "an output of another kind has its id".into(),
@@ -156,6 +168,8 @@ pub struct OpenCall {
     pub lane: u32,
     /// The exchange that opened it, for recordings.
     pub exchange: Option<u32>,
+    /// Whether the model was seen making it; otherwise a request brought it along.
+    pub answered: bool,
     /// The line it stands on; for recordings, the line of the exchange's request.
     pub line: LineNo,
     /// Why it is open.

@@ -399,7 +399,7 @@ pub fn says_aborted(output: &str) -> bool {
 /// All items of a session, with the ids they name.
 #[derive(Clone, Debug, Default)]
 pub struct Items {
-    items: Vec<Item>,
+    all: Vec<Item>,
     call_ids: Interner,
     item_ids: HashInterner,
 }
@@ -413,8 +413,8 @@ impl Items {
 
     /// Adds an item that is already described.
     pub fn push(&mut self, item: Item) -> ItemIndex {
-        let index = ItemIndex(self.items.len() as u32);
-        self.items.push(item);
+        let index = ItemIndex(self.all.len() as u32);
+        self.all.push(item);
         index
     }
 
@@ -530,22 +530,26 @@ impl Items {
 
     /// Returns one item.
     pub fn get(&self, index: ItemIndex) -> Option<&Item> {
-        self.items.get(index.0 as usize)
+        self.all.get(index.0 as usize)
     }
 
     /// How many items there are.
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.all.len()
     }
 
     /// Whether there is no item.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.all.is_empty()
     }
 
     /// All items in the order they were added.
+    #[expect(
+        clippy::iter_without_into_iter,
+        reason = "a list of its own kind; a loop over it names the method"
+    )]
     pub fn iter(&self) -> std::slice::Iter<'_, Item> {
-        self.items.iter()
+        self.all.iter()
     }
 }
 

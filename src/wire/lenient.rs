@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     /// The text, if the value was a string.
     pub fn get(&self) -> Option<&str> {
         self.0.as_deref()

@@ -22,8 +22,8 @@ struct Lane<'a> {
     number: u32,
     exchanges: Vec<&'a Exchange>,
     by_response: BTreeMap<ResponseKey, usize>,
-    /// Where each call was opened.
-    opened: BTreeMap<CallKey, (usize, ItemIndex)>,
+    /// Where each call was opened, and whether an answer made it.
+    opened: BTreeMap<CallKey, (usize, ItemIndex, bool)>,
     /// Exchanges that carried an output of the call, and whether it is a real one.
     carried: BTreeMap<CallKey, Vec<(usize, bool)>>,
     /// Whether something later says that the turn was aborted.
@@ -65,14 +65,14 @@ impl<'a> Lane<'a> {
                         .or_default()
                         .push((at, !item.flags.has(Flags::ABORTED)));
                 } else {
-                    lane.opened.entry(call).or_insert((at, index));
+                    lane.opened.entry(call).or_insert((at, index, false));
                 }
             }
             for &index in &exchange.answer.done {
                 if let Some(item) = recording.items.get(index)
                     && let (true, Some(call)) = (item.kind.is_call(), item.call)
                 {
-                    lane.opened.entry(call).or_insert((at, index));
+                    lane.opened.entry(call).or_insert((at, index, true));
                 }
             }
             if let Some(response) = exchange.answer.response {
@@ -118,7 +118,7 @@ impl<'a> Lane<'a> {
         let (calls, outputs) = self.context();
         self.opened
             .iter()
-            .filter_map(|(&call, &(at, item))| {
+            .filter_map(|(&call, &(at, item, answered))| {
                 let in_effect = calls.contains(&call);
                 let carried = self.carried.get(&call).map_or(&[][..], Vec::as_slice);
                 let open = if in_effect {
@@ -148,8 +148,9 @@ impl<'a> Lane<'a> {
                     item,
                     lane: self.number,
                     exchange: Some(exchange.number),
+                    answered,
                     line: exchange.line,
-                    cause: self.cause(call, at, real.map(|(at, _)| *at), in_effect),
+                    cause: self.cause(call, at, real.map(|(at, _)| *at), in_effect, answered),
                     tool,
                     effective: in_effect,
                 })
@@ -163,13 +164,24 @@ impl<'a> Lane<'a> {
         opened: usize,
         carried: Option<usize>,
         in_effect: bool,
+        answered: bool,
     ) -> Cause {
         if let Some(exchange) = carried.and_then(|at| self.exchanges.get(at)) {
             let (number, line) = (exchange.number, exchange.line);
             if exchange.answer.terminal == Some(Terminal::Completed) {
-                return Cause::ChainWentBack {
-                    exchange: number,
-                    line,
+                let last = self.exchanges.last().map(|last| &last.request);
+                let chained =
+                    last.is_some_and(|it| it.previous.is_some() || it.conversation.is_some());
+                return if chained {
+                    Cause::ChainWentBack {
+                        exchange: number,
+                        line,
+                    }
+                } else {
+                    Cause::LeftOut {
+                        exchange: number,
+                        line,
+                    }
                 };
             }
             return Cause::SentInUnfinishedResponse {
@@ -181,22 +193,14 @@ impl<'a> Lane<'a> {
         if others.iter().any(|other| self.carried.contains_key(other)) {
             return Cause::WrongKind;
         }
-        // a call that stands in a request was not made by the answer to it
-        let made = self.exchanges.get(opened).filter(|exchange| {
-            let of = |index: &ItemIndex| self.recording.items.get(*index)?.call;
-            exchange
-                .answer
-                .done
-                .iter()
-                .any(|item| of(item) == Some(call))
-        });
-        if made.is_some_and(|exchange| exchange.answer.is_cut()) {
+        let cut = |exchange: &&Exchange| exchange.answer.is_cut();
+        if answered && self.exchanges.get(opened).is_some_and(cut) {
             return Cause::StreamCut;
         }
         if self.aborted_at.iter().any(|&at| at > opened) {
             return Cause::Interrupted;
         }
-        if made.is_some() && opened + 1 == self.exchanges.len() {
+        if answered && opened + 1 == self.exchanges.len() {
             return Cause::InFlight;
         }
         if in_effect {

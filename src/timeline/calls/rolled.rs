@@ -61,6 +61,7 @@ pub(super) fn open_calls(rollout: &Rollout) -> Vec<OpenCall> {
                 item: index,
                 lane: 0,
                 exchange: None,
+                answered: true,
                 line: item.line,
                 cause,
                 tool,
