@@ -5,12 +5,14 @@
 
 pub mod story;
 
+use crate::contract::{self, Fault, Place};
 use crate::ids::ItemIndex;
 use crate::session::exchange::Origin;
 use crate::session::label::Labels;
 use crate::session::{Client, Session};
 use crate::strategy::{self, Options, Run, Strategy, Verdict};
 use crate::timeline::{self, OpenCall};
+use crate::wire::refusal::Refusal;
 
 /// What is said of one session.
 #[derive(Clone, Debug)]
@@ -55,15 +57,28 @@ impl SessionReport {
         }
     }
 
+    /// The refusal a fault leads to, with the texts of ids read from the labels.
+    pub fn refusal(&self, fault: &Fault) -> Refusal {
+        let text = |place: &Place| match place {
+            Place::Item(item) => self.labels.get(item)?.id.as_deref().map(str::to_owned),
+            Place::Response(key) => {
+                let responses = match &self.session {
+                    Session::Rollout(rollout) => &rollout.responses,
+                    Session::Recording(recording) => &recording.responses,
+                };
+                Some(String::from_utf8_lossy(responses.text(key.0)).into_owned())
+            }
+        };
+        contract::refusal(fault, crate::check::items(&self.session), &text)
+    }
+
     /// The items whose labels the report shows.
     pub fn wanted(&self) -> Vec<ItemIndex> {
         let mut wanted: Vec<ItemIndex> = self.open_calls.iter().map(|open| open.item).collect();
         for run in &self.runs {
             for request in &run.requests {
                 wanted.extend(request.shown.iter().map(|shown| shown.item));
-                if let Some(crate::contract::Place::Item(item)) =
-                    request.refusal.and_then(|fault| fault.place)
-                {
+                if let Some(Place::Item(item)) = request.refusal.and_then(|fault| fault.place) {
                     wanted.push(item);
                 }
             }

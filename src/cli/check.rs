@@ -114,8 +114,9 @@ fn summary(found: &[Found], skipped: usize, output: &Output) {
     let lines: u64 = found.iter().map(|one| u64::from(one.lines)).sum();
     let problems: usize = found.iter().map(|one| one.problems.len()).sum();
     let mut said = format!(
-        "{}, {lines} lines: {}, {}, {} informational",
+        "{}, {lines} line{}: {}, {}, {} informational",
         count(found.len(), "session"),
+        if lines == 1 { "" } else { "s" },
         count(sum(0), "error"),
         count(sum(1), "warning"),
         sum(2)

@@ -30,6 +30,9 @@ pub(super) fn run(args: &ConvertArgs, output: &mut Output) -> Result<u8, CliErro
         .take(64 << 10)
         .read_to_end(&mut head)
         .map_err(unreadable)?;
+    if head.trim_ascii().is_empty() && head.len() < 64 << 10 {
+        return Err(CliError::input(&name, "the file is empty"));
+    }
     let kind = session::sniff(&head);
     if !matches!(kind, Kind::LabLog | Kind::Exchanges) {
         let is = session::sniff::foreign(&head).map_or(kind.to_string(), |it| it.to_string());

@@ -8,7 +8,7 @@ use super::Environment;
 use super::error::CliError;
 use crate::locate::{self, HomeLibrary, LocateError};
 use crate::rollout::{Library, NoLibrary, reader as rollout_reader};
-use crate::session::sniff::{Foreign, foreign};
+use crate::session::sniff::{self, Foreign};
 use crate::session::{self, Kind, Session, exchanges, reader, request_file};
 
 /// How much of a file is looked at to tell what it is.
@@ -58,11 +58,7 @@ impl Source {
             return Err(CliError::input(&name, "the file is empty"));
         }
         let kind = session::sniff(&head);
-        let head_copy = if kind == Kind::Unknown {
-            head.clone()
-        } else {
-            Vec::new()
-        };
+        let foreign = foreign(&head);
         let whole = Cursor::new(head).chain(reader);
         let recording = match kind {
             Kind::Recording => reader::read(whole),
@@ -76,14 +72,8 @@ impl Source {
                 );
             }
             Kind::Unknown => {
-                if let Some(foreign) = named(&head_copy) {
-                    return Err(CliError::input(
-                        &name,
-                        format!("this is {foreign}, not a session"),
-                    )
-                    .hint("a session is a recording, a Codex rollout or one request body"));
-                }
-                return read_rollout(&name, whole, environment);
+                return read_rollout(&name, whole, environment)
+                    .map_err(|error| foreign.map_or(error, |it| no_session(&name, it)));
             }
         };
         recording.map(Session::Recording).map_err(|error| {
@@ -101,14 +91,27 @@ impl Source {
     }
 }
 
-/// What a file is that is no session, where it has a name. Rollouts and Codex's own logs are told apart by their reader.
-fn named(head: &[u8]) -> Option<Foreign> {
-    let foreign = foreign(head)?;
-    let by_reader = matches!(
-        foreign,
-        Foreign::Rollout | Foreign::ExecEvents | Foreign::TuiLog | Foreign::Compressed
-    );
-    (!by_reader).then_some(foreign)
+/// What the beginning of a file that no reader takes shows it to be; what Codex writes the rollout reader tells itself.
+fn foreign(head: &[u8]) -> Option<Foreign> {
+    sniff::foreign(head).filter(|it| {
+        !matches!(
+            it,
+            Foreign::ExecEvents | Foreign::ProtoEvents | Foreign::TuiLog | Foreign::Rollout
+        )
+    })
+}
+
+fn no_session(name: &str, is: Foreign) -> CliError {
+    let hint = match is {
+        Foreign::Sse | Foreign::Events | Foreign::Response => {
+            "an answer alone shows no request; lines of {request,status,body} can be replayed"
+        }
+        Foreign::ErrorBody => "replay explain says what it means",
+        Foreign::ChatRequest => "only requests to the Responses API are judged",
+        Foreign::Compressed => "of compressed files only zstd is read",
+        _ => "lines of {request,status,body} can be replayed",
+    };
+    CliError::input(name, format!("this is {is}, not a session")).hint(hint)
 }
 
 fn read_rollout(

@@ -1,5 +1,6 @@
 //! stdout for data, stderr for talk.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
@@ -81,7 +82,7 @@ impl Output {
         let mut text = serde_json::to_string_pretty(value)
             .map_err(|error| CliError::failed(format!("cannot write JSON: {error}")))?;
         text.push('\n');
-        self.data(&text)
+        self.data(&escaped(&text))
     }
 
     /// Says something beside the data.
@@ -114,4 +115,26 @@ impl Output {
         let _lost: io::Result<()> = writeln!(io::stderr().lock(), "{text}");
         error.exit
     }
+}
+
+/// JSON in which what a terminal could take for a command, and what turns the direction of writing, is spelled `\\uXXXX`.
+/// Such characters stand inside of strings only.
+fn escaped(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_command) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if is_command(c) {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Beyond the control characters that JSON escapes anyway.
+fn is_command(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

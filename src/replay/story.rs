@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::SessionReport;
-use crate::contract;
 use crate::strategy::Strategy;
 
 /// The texts beside a story's session.
@@ -34,7 +33,7 @@ pub fn files(report: &SessionReport, session: &str) -> Files {
     let call_id = fault
         .and_then(|fault| fault.call)
         .map(|call| items.call_id(call));
-    let message = fault.map(|fault| contract::refusal(&fault, items, &|_| None).message);
+    let message = fault.map(|fault| report.refusal(&fault).message);
     let open: Vec<String> = report
         .open_calls
         .iter()

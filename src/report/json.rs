@@ -3,11 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::check::Finding;
-use crate::contract::{self, Fault, Outcome, Place};
+use crate::contract::{Fault, Outcome};
 use crate::replay::SessionReport;
-use crate::session::Session;
 use crate::session::exchange::Transport;
-use crate::session::label::Labels;
 use crate::strategy::{Judged, Origin, Run};
 use crate::timeline::OpenCall;
 use crate::wire::item::Items;
@@ -128,32 +126,8 @@ fn request(request: &Judged, report: &SessionReport, items: &Items) -> Value {
     })
 }
 
-/// The refusal a fault leads to, with the texts of ids read from the labels.
-pub fn refusal_of(
-    fault: &Fault,
-    report: &SessionReport,
-    items: &Items,
-) -> crate::wire::refusal::Refusal {
-    contract::refusal(fault, items, &|place| {
-        place_text(*place, &report.session, &report.labels)
-    })
-}
-
-fn place_text(place: Place, session: &Session, labels: &Labels) -> Option<String> {
-    match place {
-        Place::Item(item) => labels.get(&item)?.id.as_deref().map(str::to_owned),
-        Place::Response(key) => {
-            let responses = match session {
-                Session::Rollout(rollout) => &rollout.responses,
-                Session::Recording(recording) => &recording.responses,
-            };
-            Some(String::from_utf8_lossy(responses.text(key.0)).into_owned())
-        }
-    }
-}
-
 fn refusal(fault: &Fault, report: &SessionReport, items: &Items) -> Value {
-    let refusal = refusal_of(fault, report, items);
+    let refusal = report.refusal(fault);
     let call_id = fault.call.map(|call| items.call_id(call));
     let mut value = json!({
         "kind": refusal.kind.name(),

@@ -3,6 +3,7 @@
 use super::safe;
 use super::style::Paint;
 use crate::check::items;
+use crate::contract::Place;
 use crate::replay::SessionReport;
 use crate::session::label::Label;
 use crate::strategy::run::Shown;
@@ -51,6 +52,12 @@ pub fn story(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<Stri
             format!(
                 "{who} carries an output for {}, but no such call   {}",
                 safe(id),
+                paint.bad("← refused")
+            )
+        }
+        None if matches!(fault.place, Some(Place::Response(_))) => {
+            format!(
+                "{who} goes on from a response that is not stored   {}",
                 paint.bad("← refused")
             )
         }
@@ -135,11 +142,15 @@ pub fn items_of(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<S
 }
 
 fn line_of(shown: &Shown, items: &Items, label: Option<&Label>, paint: Paint) -> String {
-    let what = describe(
-        shown.kind,
-        shown.call.map_or("", |call| items.call_id(call)),
-        label,
-    );
+    let what = if items.get(shown.item).is_none() {
+        "message user  (the probe)".to_owned()
+    } else {
+        describe(
+            shown.kind,
+            shown.call.map_or("", |call| items.call_id(call)),
+            label,
+        )
+    };
     let mark = match shown.kind {
         _ if !shown.at_fault => "",
         kind if kind.is_call() => "   ← no output",

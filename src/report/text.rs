@@ -26,7 +26,7 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
         return out;
     };
     out.push('\n');
-    verdict(&mut out, first, report, items, paint);
+    verdict(&mut out, first, report, paint);
     if let Some(request) = first
         .requests
         .iter()
@@ -49,10 +49,10 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
     }
     open_calls(&mut out, report, items, paint);
     if verbose {
-        requests(&mut out, first, report, items, paint);
+        requests(&mut out, first, report, paint);
     }
     let all: Vec<&Run> = report.runs.iter().chain(table).collect();
-    if all.len() > 1 {
+    if all.len() > 1 || first.strategy != Strategy::None {
         strategies(&mut out, &all, items, paint);
     }
     problems(&mut out, &report.session, paint);
@@ -102,7 +102,7 @@ fn painted(verdict: Verdict, paint: Paint) -> String {
     }
 }
 
-fn verdict(out: &mut String, run: &Run, report: &SessionReport, items: &Items, paint: Paint) {
+fn verdict(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
     let strategy = if run.strategy == Strategy::AsClient {
         format!(" under {} (as this client does)", run.resolved.name())
     } else if run.strategy == Strategy::None {
@@ -134,16 +134,16 @@ fn verdict(out: &mut String, run: &Run, report: &SessionReport, items: &Items, p
     }
     out.push('\n');
     if let Some(request) = telling {
-        answer(out, request, report, items, run);
+        answer(out, request, report, run);
     }
     if let Some(note) = &run.note {
         let _ = writeln!(out, "  {}", safe(note));
     }
 }
 
-fn answer(out: &mut String, request: &Judged, report: &SessionReport, items: &Items, run: &Run) {
+fn answer(out: &mut String, request: &Judged, report: &SessionReport, run: &Run) {
     if let Some(fault) = &request.refusal {
-        let refusal = super::json::refusal_of(fault, report, items);
+        let refusal = report.refusal(fault);
         let _ = writeln!(out, "  {} {}", refusal.status, safe(&refusal.message));
     }
     if request.outcome == Outcome::Unknown {
@@ -254,7 +254,7 @@ fn open_calls(out: &mut String, report: &SessionReport, items: &Items, paint: Pa
     section(out, "open calls at the end", &lines, paint);
 }
 
-fn requests(out: &mut String, run: &Run, report: &SessionReport, items: &Items, paint: Paint) {
+fn requests(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
     let lines: Vec<String> = run
         .requests
         .iter()
@@ -267,16 +267,14 @@ fn requests(out: &mut String, run: &Run, report: &SessionReport, items: &Items, 
                 Outcome::Unknown => paint.careful("unknown"),
             };
             let said = request.refusal.as_ref().map_or(String::new(), |fault| {
-                format!(
-                    "  {}",
-                    safe(&super::json::refusal_of(fault, report, items).message)
-                )
+                format!("  {}", safe(&report.refusal(fault).message))
             });
             format!(
-                "{:<28} turn {:<3} {:>5} items  {outcome}{said}",
+                "{:<28} turn {:<3} {:>5} {:<5}  {outcome}{said}",
                 picture::name(request),
                 request.turn,
-                request.input_items
+                request.input_items,
+                format!("item{}", plural(request.input_items))
             )
         })
         .collect();
@@ -311,14 +309,14 @@ fn strategies(out: &mut String, runs: &[&Run], items: &Items, paint: Paint) {
             Verdict::Depends | Verdict::CannotTell => paint.careful(verdict),
             _ => paint.bad(verdict),
         };
-        let _ = writeln!(
-            out,
+        let line = format!(
             "    {name:<18} {verdict} {kept:<13} {:>10}  {:>10}  {:>8}  {}",
             run.score.false_statements,
             run.score.items_lost,
             run.score.requests_sent,
             does(run, items)
         );
+        let _ = writeln!(out, "{}", line.trim_end());
     }
     if runs.iter().any(|run| run.strategy == Strategy::AsClient) {
         let _ = writeln!(

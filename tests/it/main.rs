@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed, and says so by panicking; tables are printed for people"
 )]
 
+mod cli;
 mod stories;
 mod support;
 mod truth;
