@@ -136,7 +136,12 @@ pub(super) fn run(
 
 /// Runs under all other strategies, where there is something to compare.
 fn table(report: &SessionReport, options: &Options) -> Vec<Run> {
-    if report.runs.iter().all(|run| run.verdict == Verdict::Clean) {
+    // where no strategy is at fault, none can help
+    let nothing_to_compare = match report.verdict() {
+        Verdict::CannotTell | Verdict::Disagrees => true,
+        _ => report.runs.iter().all(|run| run.verdict == Verdict::Clean),
+    };
+    if nothing_to_compare {
         return Vec::new();
     }
     replay::others(&report.runs)
