@@ -46,6 +46,17 @@ impl SessionReport {
         self.runs.iter().all(|run| run.requests.is_empty())
     }
 
+    /// The path of another file that part of a rollout's history stands in; `None` for its own.
+    pub fn other_file(&self, file: u32) -> Option<&str> {
+        match &self.session {
+            Session::Rollout(rollout) if file > 0 => rollout
+                .files
+                .get(file as usize)
+                .map(|file| file.path.as_str()),
+            _ => None,
+        }
+    }
+
     /// The name of a lane.
     pub fn lane_name(&self, lane: u32) -> &str {
         match &self.session {

@@ -17,6 +17,7 @@ mod sort;
 
 pub use sort::sniff;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use crate::ids::{CallKey, Interner, ItemIndex, LineNo, ResponseKey};
@@ -96,7 +97,7 @@ pub enum AbortReason {
     Unknown,
 }
 
-/// One thing a rollout says, in file order. Lines count from 1 in the file that [`Rollout::file_of_step`] names.
+/// One thing a rollout says, in file order. Lines count from 1 in the file that the last [`Step::File`] before it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// An item; its line stands in the item.
@@ -204,17 +205,32 @@ impl Rollout {
         }
     }
 
-    /// The index in [`Rollout::files`] of the file that the step at `position` stands in.
-    pub fn file_of_step(&self, position: usize) -> u32 {
-        let before = self.steps.get(..=position).unwrap_or(&self.steps);
-        before
-            .iter()
-            .rev()
-            .find_map(|step| match step {
-                Step::File(index) => Some(*index),
-                _ => None,
-            })
-            .unwrap_or(0)
+    /// The index in [`Rollout::files`] of the file that each of some items stands in.
+    pub fn file_of_items<'a>(
+        &self,
+        wanted: impl Iterator<Item = &'a ItemIndex>,
+    ) -> BTreeMap<ItemIndex, u32> {
+        let mut found: BTreeMap<ItemIndex, u32> = wanted.map(|item| (*item, 0)).collect();
+        if self.files.len() < 2 {
+            return found;
+        }
+        let mut file = 0;
+        for step in &self.steps {
+            let mut stands_here = |index: ItemIndex| {
+                if let Some(known) = found.get_mut(&index) {
+                    *known = file;
+                }
+            };
+            match step {
+                Step::File(index) => file = *index,
+                Step::Item(index) | Step::Summarised(_, index) => stands_here(*index),
+                Step::Replaced { first, count, .. } => {
+                    (first.0..first.0 + count).for_each(|at| stands_here(ItemIndex(at)));
+                }
+                _ => {}
+            }
+        }
+        found
     }
 }
 

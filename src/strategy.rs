@@ -183,6 +183,7 @@ pub fn run(session: &Session, strategy: Strategy, options: &Options) -> Run {
     };
     run.strategy = strategy;
     run.resolved = resolved;
+    run.apply_incomplete(session);
     if strategy == default_for(session) {
         run.apply_cannot_tell(session);
     }

@@ -1,13 +1,15 @@
 //! Labels of the items a report shows, read again from where they stand.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::input::Source;
 use crate::ids::ItemIndex;
-use crate::rollout::{Era, Rollout, Step};
+use crate::locate;
+use crate::rollout::{Era, Rollout};
 use crate::session::Session;
 use crate::session::label::{Label, Labels};
 use crate::wire::lines::{LineReader, trim};
@@ -19,37 +21,58 @@ pub(super) fn read(source: &Source, session: &Session, wanted: &[ItemIndex]) -> 
             .iter()
             .filter_map(|&index| Some((index, recording.labels.get(index.0 as usize)?.clone())))
             .collect(),
-        Session::Rollout(rollout) => of_rollout(source, rollout, wanted).unwrap_or_default(),
+        Session::Rollout(rollout) => of_rollout(source, rollout, wanted),
     }
 }
 
-fn of_rollout(source: &Source, rollout: &Rollout, wanted: &[ItemIndex]) -> std::io::Result<Labels> {
-    let own = in_own_file(rollout, wanted);
+fn of_rollout(source: &Source, rollout: &Rollout, wanted: &[ItemIndex]) -> Labels {
+    let mut by_file: BTreeMap<u32, Vec<ItemIndex>> = BTreeMap::new();
+    for (index, file) in rollout.file_of_items(wanted.iter()) {
+        by_file.entry(file).or_default().push(index);
+    }
     let mut labels = Labels::new();
-    let mut reader = source.open()?;
+    for (file, wanted) in by_file {
+        let reader = match rollout.files.get(file as usize) {
+            Some(other) if file > 0 => locate::open(Path::new(&other.path)),
+            _ => source.open(),
+        };
+        // a file that was read a moment ago and is gone now leaves its items without labels
+        if let Ok(reader) = reader {
+            let _unread: io::Result<()> = of_file(reader, rollout, &wanted, &mut labels);
+        }
+    }
+    labels
+}
+
+fn of_file(
+    mut reader: Box<dyn Read + '_>,
+    rollout: &Rollout,
+    wanted: &[ItemIndex],
+    labels: &mut Labels,
+) -> io::Result<()> {
     if rollout.era == Era::E0 {
         let mut text = String::new();
         reader.read_to_string(&mut text)?;
         let document: Value = serde_json::from_str(&text).unwrap_or_default();
         let items = document.get("items").and_then(Value::as_array);
-        for index in own {
+        for index in wanted {
             if let Some(item) = items.and_then(|items| items.get(index.0 as usize)) {
-                labels.insert(index, Label::of_value(item));
+                labels.insert(*index, Label::of_value(item));
             }
         }
-        return Ok(labels);
+        return Ok(());
     }
     let mut by_line: BTreeMap<u32, Vec<(u32, ItemIndex)>> = BTreeMap::new();
-    for index in own {
-        if let Some(item) = rollout.items.get(index) {
+    for index in wanted {
+        if let Some(item) = rollout.items.get(*index) {
             by_line
                 .entry(item.line)
                 .or_default()
-                .push((item.part, index));
+                .push((item.part, *index));
         }
     }
     let Some(last) = by_line.keys().next_back().copied() else {
-        return Ok(labels);
+        return Ok(());
     };
     let mut lines = LineReader::new(reader);
     while let Some(line) = lines.next_line()? {
@@ -68,7 +91,7 @@ fn of_rollout(source: &Source, rollout: &Rollout, wanted: &[ItemIndex]) -> std::
             }
         }
     }
-    Ok(labels)
+    Ok(())
 }
 
 /// The item of a line: the line itself, its payload, or one of the items that replace a history.
@@ -80,21 +103,4 @@ fn item_of(line: &Value, part: u32) -> Option<&Value> {
         Some(items) => items.get(part as usize),
         None => Some(payload),
     }
-}
-
-/// Those of `wanted` that stand in the rollout's own file, not in one it begins in.
-fn in_own_file(rollout: &Rollout, wanted: &[ItemIndex]) -> Vec<ItemIndex> {
-    if rollout.files.len() < 2 {
-        return wanted.to_vec();
-    }
-    let mut own = Vec::new();
-    let mut file = 0;
-    for step in &rollout.steps {
-        match step {
-            Step::File(index) => file = *index,
-            Step::Item(index) if file == 0 && wanted.contains(index) => own.push(*index),
-            _ => {}
-        }
-    }
-    own
 }

@@ -166,6 +166,7 @@ fn open_call(open: &OpenCall, report: &SessionReport, items: &Items) -> Value {
         "lane": report.lane_name(open.lane),
         "exchange": open.exchange,
         "line": open.line,
+        "path": report.other_file(open.file),
         "cause": open.cause.name(),
         "output_sent_in": left_in,
         "tool": open.tool.name(),

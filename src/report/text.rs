@@ -234,7 +234,10 @@ fn open_calls(out: &mut String, report: &SessionReport, items: &Items, paint: Pa
         .map(|open| {
             let place = match open.exchange {
                 Some(exchange) => format!("line {} exchange {exchange}", open.line),
-                None => format!("line {}", open.line),
+                None => match report.other_file(open.file) {
+                    Some(path) => format!("{}:{}", safe(path), open.line),
+                    None => format!("line {}", open.line),
+                },
             };
             let tool = match open.tool.evidence() {
                 Some(line) => format!("{} (line {line})", open.tool.name()),

@@ -274,7 +274,10 @@ impl Runner<'_> {
             ledger: &self.ledger,
             input_from: 0,
             edits: edits.clone(),
-            state: StateFault::default(),
+            state: StateFault {
+                partial: self.rollout.incomplete,
+                ..StateFault::default()
+            },
         };
         let case = Case {
             variants: [variant(), variant(), variant()],

@@ -334,6 +334,18 @@ impl Run {
         }
     }
 
+    /// Turns a green verdict into [`Verdict::CannotTell`] where the session's beginning stands in a file that was not found.
+    pub(crate) fn apply_incomplete(&mut self, session: &Session) {
+        let incomplete = matches!(session, Session::Rollout(rollout) if rollout.incomplete);
+        if incomplete && matches!(self.verdict, Verdict::Clean | Verdict::Recovered) {
+            self.verdict = Verdict::CannotTell;
+            self.note = Some(
+                "its history begins in another rollout that was not found: what stands there is not judged"
+                    .to_owned(),
+            );
+        }
+    }
+
     /// Turns a green verdict into [`Verdict::CannotTell`] where the file's era cannot show what would contradict it.
     pub(crate) fn apply_cannot_tell(&mut self, session: &Session) {
         if !matches!(self.verdict, Verdict::Clean | Verdict::Recovered) {

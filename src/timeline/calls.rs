@@ -172,6 +172,8 @@ pub struct OpenCall {
     pub answered: bool,
     /// The line it stands on; for recordings, the line of the exchange's request.
     pub line: LineNo,
+    /// The file that line is of, an index into a rollout's files; 0 is the session's own.
+    pub file: u32,
     /// Why it is open.
     pub cause: Cause,
     /// What is known of the tool.

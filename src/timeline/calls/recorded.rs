@@ -150,6 +150,7 @@ impl<'a> Lane<'a> {
                     exchange: Some(exchange.number),
                     answered,
                     line: exchange.line,
+                    file: 0,
                     cause: self.cause(call, at, real.map(|(at, _)| *at), in_effect, answered),
                     tool,
                     effective: in_effect,

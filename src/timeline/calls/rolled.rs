@@ -37,6 +37,7 @@ pub(super) fn open_calls(rollout: &Rollout) -> Vec<OpenCall> {
         return Vec::new();
     }
     let effective = effective_items(rollout);
+    let files = rollout.file_of_items(calls.keys());
     let evidence = Evidence::read(rollout, &calls);
     calls
         .into_iter()
@@ -63,6 +64,7 @@ pub(super) fn open_calls(rollout: &Rollout) -> Vec<OpenCall> {
                 exchange: None,
                 answered: true,
                 line: item.line,
+                file: files.get(&index).copied().unwrap_or(0),
                 cause,
                 tool,
                 effective: in_effect,
