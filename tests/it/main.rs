@@ -9,6 +9,9 @@
 )]
 
 mod cli;
+mod corpus;
+mod readme;
+mod robustness;
 mod stories;
 mod support;
 mod truth;
