@@ -1,7 +1,5 @@
 //! Damaged sessions: nothing panics, every problem has its line, whatever is left is judged.
 
-use std::fmt::Debug;
-
 use proptest::prelude::*;
 use responses_replay::check::check;
 use responses_replay::replay::replay;
@@ -27,7 +25,7 @@ fn sessions() -> Vec<Vec<u8>> {
     found
 }
 
-fn any_session() -> impl Strategy<Value = Vec<u8>> + Debug {
+fn any_session() -> impl Strategy<Value = Vec<u8>> {
     proptest::sample::select(sessions())
 }
 
