@@ -192,24 +192,27 @@ fn deciding(decisions: &[(World, Decision)], relevant: &[Policy]) -> Vec<Depends
     let accepts = |decision: &Decision| *decision == Decision::Accepted;
     let mut found = Vec::new();
     for &policy in relevant {
-        let decides = decisions.iter().any(|(world, decision)| {
+        // the world nearest to the defaults in which this policy alone turns the decision
+        let turning = decisions.iter().find(|(world, decision)| {
             decisions.iter().any(|(other, others)| {
                 world.equal_but_for(*other, policy, relevant)
                     && accepts(decision) != accepts(others)
             })
         });
-        if !decides {
+        let Some((world, own)) = turning else {
             continue;
-        }
+        };
         let values = policy
             .values()
             .iter()
             .enumerate()
             .filter_map(|(value, name)| {
-                // the nearest to the defaults that has this value
-                let at = decisions
-                    .iter()
-                    .find(|(world, _)| world.value(policy) == value)?;
+                if world.value(policy) == value {
+                    return Some((*name, accepts(own)));
+                }
+                let at = decisions.iter().find(|(other, _)| {
+                    other.value(policy) == value && world.equal_but_for(*other, policy, relevant)
+                })?;
                 Some((*name, accepts(&at.1)))
             })
             .collect();

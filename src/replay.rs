@@ -133,7 +133,11 @@ pub fn others(runs: &[Run]) -> Vec<Strategy> {
     Strategy::ALL
         .into_iter()
         .filter(|strategy| *strategy != Strategy::AsClient)
-        .filter(|strategy| !runs.iter().any(|run| run.strategy == *strategy))
+        .filter(|strategy| {
+            !runs
+                .iter()
+                .any(|run| run.strategy == *strategy || run.resolved == *strategy)
+        })
         .collect()
 }
 

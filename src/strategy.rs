@@ -10,6 +10,7 @@ mod judge;
 mod plan;
 mod retries;
 pub mod run;
+mod script;
 mod wire;
 
 use crate::contract::{Policy, WorldSet};

@@ -183,7 +183,7 @@ fn meaning(found: &Found, ids: &[String]) -> String {
     let status = found
         .status
         .map_or(String::new(), |status| format!("{status} "));
-    let wrapper = if found.plain {
+    let wrapper = if found.plain || found.wrapper == find::Wrapper::Text {
         String::new()
     } else {
         format!(" (found in: {})", found.wrapper.name())

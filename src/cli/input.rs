@@ -234,6 +234,14 @@ pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
         }
     }
     found.sort();
+    // Codex reads the plain file where a compressed one lies beside it
+    let twin = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        let plain = name.strip_suffix(".zst").map(PathBuf::from);
+        plain.is_some_and(|plain| found.binary_search(&plain).is_ok())
+    };
+    let twins: Vec<PathBuf> = found.iter().filter(|path| twin(path)).cloned().collect();
+    found.retain(|path| !twins.contains(path));
     Ok(found)
 }
 

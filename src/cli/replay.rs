@@ -27,18 +27,30 @@ pub(super) fn run(
     if args.last {
         sources.push(input::last(environment)?);
     }
+    let mut unread: Vec<CliError> = Vec::new();
     for argument in &args.sessions {
-        sources.extend(input::find(argument, environment)?);
+        match input::find(argument, environment) {
+            Ok(found) => sources.extend(found),
+            Err(error) if args.sessions.len() == 1 => return Err(error),
+            Err(error) => unread.push(error),
+        }
     }
-    if sources.is_empty() {
+    if sources.is_empty() && unread.is_empty() {
         return Err(CliError::usage("no session is named")
             .hint("name a file, a Codex thread id, or use --last")
             .hint("see 'replay --help'"));
     }
-    let several = sources.len() > 1;
+    let several = sources.len() + unread.len() > 1;
+    if several && args.write_story.is_some() {
+        return Err(CliError::usage("--write-story takes one session at a time"));
+    }
     let mut reports: Vec<SessionReport> = Vec::new();
-    let mut unread: Vec<CliError> = Vec::new();
-    let mut status = 0;
+    let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
+    if !output.is_json() {
+        for error in &unread {
+            output.fail(error);
+        }
+    }
     for source in &sources {
         let session = match source.read(environment) {
             Ok(session) => session,
@@ -88,7 +100,7 @@ pub(super) fn run(
             ))?;
         }
         if let Some(folder) = &args.write_story {
-            write_story(folder, source, &report, several, output)?;
+            write_story(folder, source, &report, output)?;
         }
         reports.push(report);
     }
@@ -124,7 +136,12 @@ pub(super) fn run(
 
 /// Runs under all other strategies, where there is something to compare.
 fn table(report: &SessionReport, options: &Options) -> Vec<Run> {
-    if report.runs.iter().all(|run| run.verdict == Verdict::Clean) {
+    // where no strategy is at fault, none can help
+    let nothing_to_compare = match report.verdict() {
+        Verdict::CannotTell | Verdict::Disagrees => true,
+        _ => report.runs.iter().all(|run| run.verdict == Verdict::Clean),
+    };
+    if nothing_to_compare {
         return Vec::new();
     }
     replay::others(&report.runs)
@@ -137,12 +154,8 @@ fn write_story(
     folder: &std::path::Path,
     source: &Source,
     report: &SessionReport,
-    several: bool,
     output: &Output,
 ) -> Result<(), CliError> {
-    if several {
-        return Err(CliError::usage("--write-story takes one session at a time"));
-    }
     if report.verdict() != Verdict::Refused {
         output.note(&format!(
             "no story written: the verdict is {}, not refused",

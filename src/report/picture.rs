@@ -3,7 +3,7 @@
 use super::safe;
 use super::style::Paint;
 use crate::check::items;
-use crate::contract::Place;
+use crate::contract::{Outcome, Place};
 use crate::replay::SessionReport;
 use crate::session::label::Label;
 use crate::strategy::run::Shown;
@@ -39,29 +39,27 @@ pub fn story(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<Stri
         lines.extend(between(open));
     }
     let who = name(request);
+    let refused = match (&request.outcome, request.agrees) {
+        (_, Some(false)) => paint.careful("← refused by the contract"),
+        (Outcome::Depends { .. }, _) => paint.careful("← refused in some worlds"),
+        _ => paint.bad("← refused"),
+    };
     let id = fault.call.map_or("", |call| items.call_id(call));
     let last = match open.map(|open| open.cause) {
         Some(cause) if cause.leaves_output_behind() => {
-            format!("{who} goes on without it   {}", paint.bad("← refused"))
+            format!("{who} goes on without it   {refused}")
         }
-        Some(_) => format!(
-            "{who} still carries the call without an output   {}",
-            paint.bad("← refused")
-        ),
+        Some(_) => format!("{who} still carries the call without an output   {refused}"),
         None if fault.item.is_output() => {
             format!(
-                "{who} carries an output for {}, but no such call   {}",
-                safe(id),
-                paint.bad("← refused")
+                "{who} carries an output for {}, but no such call   {refused}",
+                safe(id)
             )
         }
         None if matches!(fault.place, Some(Place::Response(_))) => {
-            format!(
-                "{who} goes on from a response that is not stored   {}",
-                paint.bad("← refused")
-            )
+            format!("{who} goes on from a response that is not stored   {refused}")
         }
-        None => format!("{who}   {}", paint.bad("← refused")),
+        None => format!("{who}   {refused}"),
     };
     lines.push(at(request.line, &last));
     lines
@@ -114,7 +112,7 @@ pub fn name(request: &Judged) -> String {
     match (request.origin, request.exchange) {
         (_, Some(exchange)) => format!("exchange {exchange}"),
         (Origin::Probe, None) => "the next request (probe)".to_owned(),
-        (_, None) => format!("the request before line {}", request.line),
+        (_, None) => format!("the request rebuilt at line {}", request.line),
     }
 }
 

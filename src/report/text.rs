@@ -144,7 +144,13 @@ fn verdict(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
 fn answer(out: &mut String, request: &Judged, report: &SessionReport, run: &Run) {
     if let Some(fault) = &request.refusal {
         let refusal = report.refusal(fault);
-        let _ = writeln!(out, "  {} {}", refusal.status, safe(&refusal.message));
+        let whose = match (&request.outcome, request.agrees) {
+            (_, Some(false)) => "the contract says: ",
+            (Outcome::Depends { .. }, _) => "where it is refused: ",
+            _ => "",
+        };
+        let message = safe(&refusal.message);
+        let _ = writeln!(out, "  {whose}{} {message}", refusal.status);
     }
     if request.outcome == Outcome::Unknown {
         let _ = writeln!(
@@ -251,7 +257,7 @@ fn open_calls(out: &mut String, report: &SessionReport, items: &Items, paint: Pa
             )
         })
         .collect();
-    section(out, "open calls at the end", &lines, paint);
+    section(out, "calls without an output", &lines, paint);
 }
 
 fn requests(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
@@ -269,8 +275,10 @@ fn requests(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
             let said = request.refusal.as_ref().map_or(String::new(), |fault| {
                 format!("  {}", safe(&report.refusal(fault).message))
             });
+            let several = matches!(&report.session, Session::Recording(recording) if recording.lanes.len() > 1);
+            let lane = if several { format!("  lane {}", safe(report.lane_name(request.lane))) } else { String::new() };
             format!(
-                "{:<28} turn {:<3} {:>5} {:<5}  {outcome}{said}",
+                "{:<28} turn {:<3} {:>5} {:<5}  {outcome}{said}{lane}",
                 picture::name(request),
                 request.turn,
                 request.input_items,

@@ -6,7 +6,7 @@
 
 use super::retries::Budget;
 use super::run::Origin;
-use super::wire::{Ask, Script};
+use super::script::{Ask, Script};
 use super::{Options, Probe};
 use crate::endpoint::Incoming;
 use crate::ids::{ItemIndex, LineNo, ResponseKey};

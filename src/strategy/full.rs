@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use super::judge::{Case, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, View};
 use super::retries::Budget;
-use super::run::{Judged, Origin, Run, Score, picture};
-use super::wire::{injected, is_finished};
+use super::run::{Judged, Origin, Run, Score, injected, is_finished, picture};
+
 use super::{Options, Probe, Strategy};
 use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
@@ -260,6 +260,7 @@ impl Runner<'_> {
             logical: &self.ledger,
             answered: &nothing,
             new_turn: self.user_line.is_some() || origin == Origin::Probe,
+            again: false,
             partial: false,
             memory: &self.memory,
         };

@@ -305,6 +305,26 @@ impl Case<'_> {
     }
 }
 
+/// Judges; a strategy that answers refusals meets the recorded one first and then goes its own way.
+pub(super) fn judge_case(
+    items: &Items,
+    worlds: &mut WorldSet,
+    case: &Case<'_>,
+    recorded: Recorded<'_>,
+) -> Judgement {
+    if case.retry == Retry::No || !matches!(recorded, Recorded::Refused(_)) {
+        return case.judge(items, worlds, recorded);
+    }
+    let first = case.judge_first(items, worlds, recorded);
+    if first.agrees == Some(false) {
+        return first;
+    }
+    Judgement {
+        agrees: first.agrees,
+        ..case.judge(items, worlds, Recorded::Nothing)
+    }
+}
+
 /// The output that a strategy adds after reading a refusal.
 fn answer(retry: Retry, items: &Items, fault: &Fault, input_from: u32) -> Option<Insert> {
     let call = fault.call?;

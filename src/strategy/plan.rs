@@ -15,6 +15,8 @@ pub(super) struct Memory {
     pending: Vec<(CallKey, ItemKind)>,
     /// Codex TypeScript: calls since the turn began.
     aborts: Vec<(CallKey, ItemKind)>,
+    /// What the turn's first request carried of them; a further attempt carries the same.
+    carried: Vec<(CallKey, ItemKind)>,
     /// Whether the last answer left something to do: it was cut, or it asked for tools.
     unfinished: bool,
 }
@@ -23,8 +25,14 @@ impl Memory {
     /// A request for a new turn goes out: what the last turn left is carried once, then forgotten.
     pub(super) fn sent(&mut self, new_turn: bool) {
         if new_turn {
-            self.aborts.clear();
+            let aborts = std::mem::take(&mut self.aborts);
+            self.carried = if self.unfinished { aborts } else { Vec::new() };
         }
+    }
+
+    /// A request that is no further attempt of the last one goes out.
+    pub(super) fn goes_on(&mut self) {
+        self.carried.clear();
     }
 
     /// `response.created` arrived.
@@ -55,6 +63,8 @@ pub(super) struct View<'a> {
     pub(super) answered: &'a BTreeSet<CallKey>,
     /// Whether the request begins a new turn.
     pub(super) new_turn: bool,
+    /// Whether the request is a further attempt of the last one.
+    pub(super) again: bool,
     /// Whether the request is sent with a previous response or conversation, or leaves out part of the logical history.
     pub(super) partial: bool,
     pub(super) memory: &'a Memory,
@@ -123,7 +133,9 @@ pub(super) fn plan(strategy: Strategy, view: &View<'_>) -> Plan {
 /// A TypeScript client adds what it noted in this turn, finished or not, when the turn did not end by itself.
 fn pending_aborts(view: &View<'_>) -> Plan {
     let mut plan = Plan::default();
-    if view.new_turn && view.memory.unfinished {
+    if view.again {
+        plan.front = unsent(&view.memory.carried, view);
+    } else if view.new_turn && view.memory.unfinished {
         plan.front = unsent(&view.memory.aborts, view);
     }
     plan

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::Strategy;
 use crate::contract::{DependsOn, Fault, Outcome, Place, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::ledger::Ledger;
+use crate::ledger::{Edits, Ledger};
 use crate::session::Session;
 use crate::session::exchange::{RecordedRefusal, Transport};
-use crate::wire::item::ItemKind;
+use crate::wire::item::{Flags, ItemKind};
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,32 @@ pub(super) fn picture(ledger: &Ledger, fault: &Fault, input_from: u32) -> Vec<Sh
                     (None, _) => position == at,
                 },
             })
+        })
+        .collect()
+}
+
+/// Whether the history holds a real output of a call: one that does not merely say "aborted".
+pub(super) fn is_finished(history: &Ledger, call: CallKey) -> bool {
+    history
+        .uses(call)
+        .any(|(_, slot)| slot.kind.is_output() && !slot.flags.has(Flags::ABORTED))
+}
+
+/// The insertions, with the places in `input` they end up at and whether they are false.
+pub(super) fn injected(
+    edits: &Edits,
+    input_from: u32,
+    finished: &dyn Fn(CallKey) -> bool,
+) -> Vec<Injected> {
+    edits
+        .inserts
+        .iter()
+        .enumerate()
+        .map(|(index, insert)| Injected {
+            call: insert.call,
+            kind: insert.kind,
+            position: edits.place_of(index).saturating_sub(input_from),
+            is_false: finished(insert.call),
         })
         .collect()
 }

@@ -1,65 +1,21 @@
 //! Running a session whose requests are known one by one: recordings, and chains rebuilt from state lines.
 
+mod history;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::judge::{Case, Judgement, Recorded, Retry, StateFault, Variant};
+use super::judge::{Case, Judgement, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, Plan, View};
-use super::retries::Budget;
-use super::run::{Injected, Judged, Origin, Run, Score, Shown, picture};
-use super::{Options, Probe, Strategy};
+use super::run::{Injected, Judged, Run, Score, Shown, injected, picture};
+use super::script::{Ask, Script};
+use super::{Options, Strategy};
 use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
-use crate::endpoint::{Answered, Context, Cursor, Endpoint, Incoming};
-use crate::ids::{CallKey, ItemIndex, LineNo, ResponseKey};
-use crate::ledger::{Edits, Ledger};
-use crate::session::exchange::{
-    Exchange, Purpose, RecordedRefusal, Recording, Terminal, Transport,
-};
+use crate::endpoint::{Context, Cursor, Endpoint};
+use crate::ids::{CallKey, ItemIndex, ResponseKey};
+use crate::session::exchange::Recording;
 use crate::session::tree::{Node, Tree};
-use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
-
-/// Requests one by one, with what is known of their answers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Script {
-    pub(super) items: Items,
-    /// Fingerprints of the items' meaning; empty where equal items are the same item anyway.
-    pub(super) fingerprints: Vec<u64>,
-    pub(super) tree: Tree,
-    pub(super) asks: Vec<Ask>,
-    pub(super) unanswered_user: Option<LineNo>,
-    /// What the client spends on a refused request that was rebuilt.
-    pub(super) budget: Budget,
-    pub(super) explained: bool,
-}
-
-/// One request.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "facts of a request, each its own"
-)]
-pub(super) struct Ask {
-    pub(super) incoming: Incoming,
-    pub(super) exchange: Option<u32>,
-    pub(super) turn: u32,
-    pub(super) line: LineNo,
-    pub(super) origin: Origin,
-    pub(super) exact: bool,
-    pub(super) transport: Transport,
-    /// The ask of which this is a further attempt.
-    pub(super) attempt_of: Option<usize>,
-    /// The file itself shows that it was answered; its own damage is no evidence against that.
-    pub(super) proven: bool,
-    pub(super) status: Option<u16>,
-    pub(super) refusal: Option<RecordedRefusal>,
-    pub(super) response: Option<ResponseKey>,
-    /// Whether an answer began.
-    pub(super) answered: bool,
-    /// Whether it reached its end.
-    pub(super) complete: bool,
-    pub(super) done: Vec<ItemIndex>,
-    pub(super) half: Vec<ItemIndex>,
-}
+use crate::wire::item::{Flags, Item, Items};
 
 /// Statuses that say nothing about the contract (design 4).
 fn is_set_aside(status: u16) -> bool {
@@ -74,27 +30,7 @@ pub(super) fn run(
     options: &Options,
     own: bool,
 ) -> Run {
-    let mut script = Script {
-        items: recording.items.clone(),
-        fingerprints: recording.fingerprints.clone(),
-        tree: recording.tree.clone(),
-        ..Script::default()
-    };
-    let mut places: BTreeMap<u32, usize> = BTreeMap::new();
-    for (index, exchange) in recording.exchanges.iter().enumerate() {
-        if exchange.purpose == Purpose::NotJudged || !exchange.request.whole {
-            continue;
-        }
-        let first = exchange.first_attempt;
-        let attempt_of = (first as usize != index)
-            .then(|| places.get(&first).copied())
-            .flatten();
-        places.insert(index as u32, script.asks.len());
-        script.asks.push(ask_of(exchange, attempt_of));
-    }
-    if options.probe == Probe::Always {
-        add_probes(&mut script);
-    }
+    let script = Script::of(recording, options);
     Runner::new(&script, strategy, own, worlds).run()
 }
 
@@ -105,116 +41,6 @@ pub(super) fn run_rebuilt(script: &Script, strategy: Strategy, worlds: WorldSet)
     run.unanswered_user = script.unanswered_user;
     run.explained = script.explained;
     run
-}
-
-fn ask_of(exchange: &Exchange, attempt_of: Option<usize>) -> Ask {
-    let (request, answer) = (&exchange.request, &exchange.answer);
-    Ask {
-        incoming: Incoming {
-            lane: exchange.lane,
-            previous: request.previous,
-            conversation: request.conversation,
-            store: request.store.unwrap_or(true),
-            connection: exchange.connection,
-            input: request.input,
-        },
-        exchange: Some(exchange.number),
-        turn: exchange.turn,
-        line: exchange.line,
-        origin: Origin::Recorded,
-        exact: true,
-        transport: exchange.transport,
-        attempt_of,
-        proven: false,
-        status: answer.status,
-        refusal: answer.refusal.clone(),
-        response: answer.response,
-        answered: answer.refusal.is_none()
-            && (answer
-                .status
-                .is_some_and(|status| (200..300).contains(&status))
-                || answer.response.is_some()),
-        complete: matches!(answer.terminal, Some(Terminal::Completed)),
-        done: answer.done.clone(),
-        half: answer.half.clone(),
-    }
-}
-
-/// One further request on every lane: the user goes on.
-fn add_probes(script: &mut Script) {
-    let mut last: BTreeMap<u32, usize> = BTreeMap::new();
-    for (index, ask) in script.asks.iter().enumerate() {
-        last.insert(ask.incoming.lane, index);
-    }
-    for index in last.into_values() {
-        if let Some(ask) = probe_after(script, index) {
-            script.asks.push(ask);
-        }
-    }
-}
-
-/// What the user's next message would be sent as: on the last complete response where the lane is chained, else behind
-/// everything the lane sent and got.
-fn probe_after(script: &mut Script, index: usize) -> Option<Ask> {
-    let last = script.asks.get(index)?.clone();
-    let lane = last.incoming.lane;
-    let chained = script
-        .asks
-        .iter()
-        .any(|ask| ask.incoming.lane == lane && ask.incoming.previous.is_some());
-    let user = script.items.push(Item {
-        kind: ItemKind::Message,
-        author: Author::User,
-        flags: Flags::default(),
-        call: None,
-        id: None,
-        line: 0,
-        part: 0,
-    });
-    if !script.fingerprints.is_empty() {
-        script.fingerprints.push(0);
-    }
-    let complete = script
-        .asks
-        .iter()
-        .rev()
-        .find(|ask| ask.incoming.lane == lane && ask.complete);
-    let (previous, base) = if chained {
-        (complete.and_then(|ask| ask.response), Node::ROOT)
-    } else {
-        let done: Vec<ItemIndex> = if last.answered {
-            last.done.clone()
-        } else {
-            Vec::new()
-        };
-        let node = done.iter().fold(last.incoming.input, |node, item| {
-            script.tree.push(node, *item)
-        });
-        (None, node)
-    };
-    let input = script.tree.push(base, user);
-    Some(Ask {
-        incoming: Incoming {
-            previous,
-            input,
-            ..last.incoming
-        },
-        exchange: None,
-        turn: last.turn + 1,
-        line: 0,
-        origin: Origin::Probe,
-        exact: false,
-        attempt_of: None,
-        proven: false,
-        status: None,
-        refusal: None,
-        response: None,
-        answered: false,
-        complete: false,
-        done: Vec::new(),
-        half: Vec::new(),
-        ..last
-    })
 }
 
 /// What a lane's client knows.
@@ -316,99 +142,6 @@ impl<'a> Runner<'a> {
         self.lanes.insert(ask.incoming.lane, lane);
     }
 
-    /// Brings the lane's history up to this request; returns whether the request itself carries all of it.
-    fn remember_request(&mut self, ask: &Ask, lane: &mut Lane, input: &[ItemIndex]) -> bool {
-        let behind = ask
-            .incoming
-            .previous
-            .and_then(|key| self.logical_at.get(&key).copied());
-        let known = match behind {
-            Some((node, of_lane, complete)) => {
-                let now = self.complete.get(&of_lane).copied().unwrap_or(0);
-                let knows_no_more = of_lane == ask.incoming.lane && now == complete;
-                if knows_no_more || self.lost_an_output(lane, node, input) {
-                    lane.logical.or(Some(node))
-                } else {
-                    // it went back to an older response although complete ones came behind it: a branch
-                    Some(node)
-                }
-            }
-            None => lane.logical,
-        };
-        let chained = ask.incoming.previous.is_some() || ask.incoming.conversation.is_some();
-        let Some(known) = known else {
-            lane.logical = Some(ask.incoming.input);
-            return !chained;
-        };
-        if !chained && self.begins_alike(known, input) {
-            lane.logical = Some(ask.incoming.input);
-            return true;
-        }
-        if ask.attempt_of.is_some() {
-            lane.logical = Some(known);
-            return false;
-        }
-        let script = self.script;
-        let get = |index: ItemIndex| script.items.get(index).copied();
-        let ledger = lane.cursor.go(&self.endpoint.tree, &get, known);
-        let fresh: Vec<ItemIndex> = input
-            .iter()
-            .copied()
-            .filter(|&index| {
-                let Some(item) = script.items.get(index) else {
-                    return false;
-                };
-                let answered = item.kind.is_output()
-                    && item.call.is_some_and(|key| ledger.pair(key).outputs > 0);
-                !answered
-            })
-            .collect();
-        lane.logical = Some(self.endpoint.extend(known, &fresh));
-        false
-    }
-
-    /// Whether going back to an older response leaves a call open that the lane had answered: nobody branches like that,
-    /// the client has forgotten.
-    fn lost_an_output(&self, lane: &mut Lane, back: Node, input: &[ItemIndex]) -> bool {
-        let Some(known) = lane.logical else {
-            return false;
-        };
-        let get = |index: ItemIndex| self.script.items.get(index).copied();
-        let answered = answered_by(&self.script.items, input);
-        let tree = &self.endpoint.tree;
-        let open: Vec<CallKey> = lane
-            .cursor
-            .go(tree, &get, back)
-            .open()
-            .values()
-            .copied()
-            .collect();
-        let ledger = lane.cursor.go(tree, &get, known);
-        open.into_iter()
-            .any(|call| !answered.contains(&call) && ledger.pair(call).outputs > 0)
-    }
-
-    /// Whether a request repeats the history: it begins with the history's first item, or it holds that and something the
-    /// model made, wherever a repair may have put other items.
-    fn begins_alike(&self, known: Node, input: &[ItemIndex]) -> bool {
-        let Some(&first) = self.endpoint.tree.items(known).first() else {
-            return true;
-        };
-        let meaning = self.meaning(first);
-        let same = |&item: &ItemIndex| {
-            item == first || (meaning.is_some() && meaning == self.meaning(item))
-        };
-        let by_model = |&item: &ItemIndex| {
-            let item = self.script.items.get(item);
-            item.is_some_and(|item| item.author == Author::Model)
-        };
-        input.first().is_none_or(same) || (input.iter().any(same) && input.iter().any(by_model))
-    }
-
-    fn meaning(&self, index: ItemIndex) -> Option<u64> {
-        self.script.fingerprints.get(index.0 as usize).copied()
-    }
-
     fn push_proven(&mut self, ask: &Ask, input_items: u32) {
         self.of_ask.push(self.judged.len());
         self.score.requests_sent += 1;
@@ -446,6 +179,7 @@ impl<'a> Runner<'a> {
             logical: ledger,
             answered: &answered,
             new_turn,
+            again: ask.attempt_of.is_some(),
             partial: !whole,
             memory,
         };
@@ -529,7 +263,7 @@ impl<'a> Runner<'a> {
 
     /// Judges; a strategy that answers refusals meets the recorded one first and then goes its own way.
     fn judge_case(&mut self, case: &Case<'_>, recorded: Recorded<'_>) -> Judgement {
-        judge_case(&self.script.items, &mut self.worlds, case, recorded)
+        super::judge::judge_case(&self.script.items, &mut self.worlds, case, recorded)
     }
 
     fn record(
@@ -592,55 +326,6 @@ impl<'a> Runner<'a> {
             self.judged.push(judged);
         }
     }
-
-    /// Brings the server's books and the client's memory up to the answer.
-    fn remember_answer(
-        &mut self,
-        ask: &Ask,
-        lane: &mut Lane,
-        contexts: &[Context; 3],
-        logical: Node,
-        new_turn: bool,
-    ) {
-        let script = self.script;
-        let get = |index: ItemIndex| script.items.get(index).copied();
-        lane.memory.sent(new_turn);
-        if !ask.answered {
-            if ask.refusal.is_some() {
-                self.endpoint.refused(&ask.incoming);
-            }
-            lane.memory.over(true);
-            return;
-        }
-        let answer = Answered {
-            response: ask.response,
-            complete: ask.complete,
-            done: &ask.done,
-            half: &ask.half,
-        };
-        self.endpoint.saw(&get, &ask.done);
-        self.endpoint
-            .answered(&get, &ask.incoming, contexts, &answer);
-        lane.memory.created();
-        let mut calls = false;
-        for item in ask.done.iter().filter_map(|index| script.items.get(*index)) {
-            if let (true, Some(call)) = (item.kind.is_call(), item.call) {
-                lane.memory.called(call, item.kind);
-                calls = true;
-            }
-        }
-        lane.memory.over(!ask.complete || calls);
-        let after = self.endpoint.extend(logical, &ask.done);
-        lane.logical = Some(after);
-        if ask.complete {
-            *self.complete.entry(ask.incoming.lane).or_insert(0) += 1;
-        }
-        if let Some(response) = ask.response {
-            let complete = self.complete.get(&ask.incoming.lane).copied().unwrap_or(0);
-            self.logical_at
-                .insert(response, (after, ask.incoming.lane, complete));
-        }
-    }
 }
 
 /// The request as sent, as each of the three servers sees it.
@@ -680,26 +365,6 @@ fn sent_variants<'a>(
     })
 }
 
-/// Judges; a strategy that answers refusals meets the recorded one first and then goes its own way.
-pub(super) fn judge_case(
-    items: &Items,
-    worlds: &mut WorldSet,
-    case: &Case<'_>,
-    recorded: Recorded<'_>,
-) -> Judgement {
-    if case.retry == Retry::No || !matches!(recorded, Recorded::Refused(_)) {
-        return case.judge(items, worlds, recorded);
-    }
-    let first = case.judge_first(items, worlds, recorded);
-    if first.agrees == Some(false) {
-        return first;
-    }
-    Judgement {
-        agrees: first.agrees,
-        ..case.judge(items, worlds, Recorded::Nothing)
-    }
-}
-
 /// The calls that a request's own input answers.
 fn answered_by(items: &Items, input: &[ItemIndex]) -> BTreeSet<CallKey> {
     input
@@ -707,32 +372,6 @@ fn answered_by(items: &Items, input: &[ItemIndex]) -> BTreeSet<CallKey> {
         .filter_map(|index| items.get(*index))
         .filter(|item| item.kind.is_output())
         .filter_map(|item| item.call)
-        .collect()
-}
-
-/// Whether the history holds a real output of a call: one that does not merely say "aborted".
-pub(super) fn is_finished(history: &Ledger, call: CallKey) -> bool {
-    history
-        .uses(call)
-        .any(|(_, slot)| slot.kind.is_output() && !slot.flags.has(Flags::ABORTED))
-}
-
-/// The insertions, with the places in `input` they end up at and whether they are false.
-pub(super) fn injected(
-    edits: &Edits,
-    input_from: u32,
-    finished: &dyn Fn(CallKey) -> bool,
-) -> Vec<Injected> {
-    edits
-        .inserts
-        .iter()
-        .enumerate()
-        .map(|(index, insert)| Injected {
-            call: insert.call,
-            kind: insert.kind,
-            position: edits.place_of(index).saturating_sub(input_from),
-            is_false: finished(insert.call),
-        })
         .collect()
 }
 
