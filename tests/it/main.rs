@@ -4,11 +4,23 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test that cannot go on has failed, and says so by panicking; tables are printed for people"
+    clippy::string_slice,
+    reason = "a test that cannot go on has failed, and says so by panicking"
+)]
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::naive_bytecount,
+    reason = "what is read here is small and of our own making"
 )]
 
 mod cli;
+mod corpus;
+mod house_rules;
+mod readme;
+mod resume;
+mod robustness;
 mod stories;
 mod support;
 mod truth;

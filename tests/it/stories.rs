@@ -30,7 +30,7 @@ pub(crate) fn promises(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn check<T: PartialEq + std::fmt::Debug>(off: &mut Vec<String>, what: &str, is: T, promised: T) {
+fn check<T: PartialEq + std::fmt::Debug>(off: &mut Vec<String>, what: &str, is: &T, promised: &T) {
     if is != promised {
         off.push(format!("{what}: is {is:?}, promised {promised:?}"));
     }
@@ -60,7 +60,7 @@ pub(crate) fn hold(folder: &Path, promise: &Path) -> Vec<String> {
         assert!(promised.get(key).is_some(), "{key} is not promised");
         check(&mut off, key, &first[key], &promised[key]);
     }
-    check(&mut off, "exit", status, exit_of(verdict));
+    check(&mut off, "exit", &status, &exit_of(verdict));
     let refused = first["requests"]
         .as_array()
         .unwrap()
@@ -70,14 +70,19 @@ pub(crate) fn hold(folder: &Path, promise: &Path) -> Vec<String> {
     check(
         &mut off,
         "refusal",
-        refused.is_null(),
-        promised["refusal"].is_null(),
+        &refused.is_null(),
+        &promised["refusal"].is_null(),
     );
     for key in ["kind", "call_id", "message"] {
         check(&mut off, key, &refused[key], &promised["refusal"][key]);
     }
     let open: Vec<(&Value, &Value)> = pairs(&said["open_calls"]);
-    check(&mut off, "open calls", open, pairs(&promised["open_calls"]));
+    check(
+        &mut off,
+        "open calls",
+        &open,
+        &pairs(&promised["open_calls"]),
+    );
     if let Some(settled) = promised.get("settled") {
         check(&mut off, "settled", &first["settled"], settled);
     }
@@ -96,8 +101,8 @@ pub(crate) fn hold(folder: &Path, promise: &Path) -> Vec<String> {
         check(
             &mut off,
             &at("exit"),
-            status,
-            exit_of(entry["verdict"].as_str().unwrap()),
+            &status,
+            &exit_of(entry["verdict"].as_str().unwrap()),
         );
         for key in ["false_statements", "real_outputs_kept"] {
             check(&mut off, &at(key), &run["score"][key], &entry[key]);
