@@ -231,6 +231,7 @@ impl Runner<'_> {
             new_turn: self.user_line.is_some() || origin == Origin::Probe,
             partial: false,
             memory: &self.memory,
+            sees_all: true,
         };
         let plan = plan::plan(self.strategy, &view);
         let edits = if plan.front.is_empty() {

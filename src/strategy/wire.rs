@@ -7,7 +7,7 @@ use super::plan::{self, Memory, Plan, View};
 use super::run::{Injected, Judged, Origin, Run, Score, Shown, picture};
 use super::{Options, Probe, Strategy};
 use crate::contract::{Outcome, WorldSet};
-use crate::endpoint::{Answered, Context, Cursor, Endpoint, Incoming};
+use crate::endpoint::{Answered, Context, Cursor, Endpoint, Incoming, References};
 use crate::ids::{CallKey, ItemIndex, LineNo, ResponseKey};
 use crate::ledger::{Edits, Ledger};
 use crate::session::exchange::{
@@ -217,8 +217,21 @@ struct Lane {
     memory: Memory,
     /// The turn of its last request.
     turn: Option<u32>,
+    /// What of that history the session does not hold.
+    hidden: StateFault,
     /// Cursors over the server's contexts, one per server.
     held: [Cursor; 3],
+}
+
+impl Lane {
+    /// Notes what of a request's context is not on file: a whole history holds nothing else, others go on from there.
+    fn hides(&mut self, found: &StateFault, whole: bool) {
+        if whole {
+            self.hidden = StateFault::default();
+        }
+        self.hidden.unknown |= found.unknown;
+        self.hidden.unknown_reference |= found.unknown_reference;
+    }
 }
 
 struct Runner<'a> {
@@ -228,6 +241,7 @@ struct Runner<'a> {
     own: bool,
     worlds: WorldSet,
     endpoint: Endpoint,
+    references: References,
     lanes: BTreeMap<u32, Lane>,
     /// The logical history behind each response, and how many responses of its lane were complete then.
     logical_at: BTreeMap<ResponseKey, (Node, u32, u32)>,
@@ -248,6 +262,7 @@ impl<'a> Runner<'a> {
             own,
             worlds,
             endpoint: Endpoint::new(script.tree.clone(), &script.items),
+            references: References::new(&script.items),
             lanes: BTreeMap::new(),
             logical_at: BTreeMap::new(),
             complete: BTreeMap::new(),
@@ -285,6 +300,8 @@ impl<'a> Runner<'a> {
         let new_turn = ask.attempt_of.is_none() && lane.turn != Some(ask.turn);
         lane.turn = Some(ask.turn);
         let whole = self.remember_request(ask, &mut lane, &input);
+        let [context, ..] = &contexts;
+        lane.hides(&StateFault::of(context, None, true), whole);
         let logical = lane.logical.unwrap_or(ask.incoming.input);
         if ask.proven {
             self.push_proven(ask, input.len() as u32);
@@ -328,7 +345,8 @@ impl<'a> Runner<'a> {
             return false;
         }
         let script = self.script;
-        let get = |index: ItemIndex| script.items.get(index).copied();
+        let references = &self.references;
+        let get = |index: ItemIndex| references.get(&script.items, index);
         let ledger = lane.cursor.go(&self.endpoint.tree, &get, known);
         let fresh: Vec<ItemIndex> = input
             .iter()
@@ -352,7 +370,7 @@ impl<'a> Runner<'a> {
         let Some(known) = lane.logical else {
             return false;
         };
-        let get = |index: ItemIndex| self.script.items.get(index).copied();
+        let get = |index: ItemIndex| self.references.get(&self.script.items, index);
         let answered = answered_by(&self.script.items, input);
         let tree = &self.endpoint.tree;
         let open: Vec<CallKey> = lane
@@ -410,10 +428,14 @@ impl<'a> Runner<'a> {
             cursor,
             held,
             memory,
+            hidden,
             ..
         } = lane;
-        let ledger = cursor.go(tree, &get, logical);
+        let references = &self.references;
+        let known = |index: ItemIndex| references.get(&script.items, index);
+        let ledger = cursor.go(tree, &known, logical);
         let view = View {
+            sees_all: !hidden.unknown,
             logical: ledger,
             answered: &answered,
             new_turn,
@@ -429,7 +451,7 @@ impl<'a> Runner<'a> {
                 ledger,
                 input_from: 0,
                 edits: plan.edits.clone(),
-                state: StateFault::default(),
+                state: *hidden,
             })
         } else {
             sent_variants(tree, &get, held, contexts, &plan, ask)
