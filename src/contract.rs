@@ -269,4 +269,4 @@ pub fn answer_to(fault: &Fault) -> Option<ItemKind> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
