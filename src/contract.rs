@@ -272,4 +272,4 @@ pub fn answer_to(fault: &Fault) -> Option<ItemKind> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

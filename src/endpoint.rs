@@ -360,6 +360,37 @@ impl Endpoint {
     }
 }
 
+/// What the item references of a session stand for, as its client knows it, whatever the server stored.
+#[derive(Clone, Debug, Default)]
+pub struct References(BTreeMap<ItemIndex, ItemIndex>);
+
+impl References {
+    /// Finds them.
+    pub fn new(items: &Items) -> Self {
+        let is_reference = |item: &Item| item.kind == ItemKind::ItemReference;
+        if !items.iter().any(is_reference) {
+            return Self::default();
+        }
+        let numbered = || (0..).map(ItemIndex).zip(items.iter());
+        let mut named: BTreeMap<ItemKey, ItemIndex> = BTreeMap::new();
+        for (index, item) in numbered().filter(|(_, item)| !is_reference(item)) {
+            if let Some(id) = item.id {
+                named.entry(id).or_insert(index);
+            }
+        }
+        let found = numbered()
+            .filter(|(_, item)| is_reference(item))
+            .filter_map(|(index, item)| Some((index, *named.get(&item.id?)?)));
+        Self(found.collect())
+    }
+
+    /// An item; for a reference, the one it stands for, if that is known.
+    pub fn get(&self, items: &Items, index: ItemIndex) -> Option<Item> {
+        let index = self.0.get(&index).copied().unwrap_or(index);
+        items.get(index).copied()
+    }
+}
+
 /// A ledger that follows one context through the tree, taking back only what differs.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {

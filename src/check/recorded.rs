@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::finding::{Finding, Findings, Rule, Severity, sentence};
 use super::rolled::of_ledger;
-use crate::endpoint::Cursor;
+use crate::endpoint::{Cursor, References};
 use crate::ids::ItemIndex;
 use crate::session::exchange::{Purpose, Recording};
 use crate::session::tree::Node;
@@ -37,7 +37,8 @@ pub(super) fn collect(
         finding.message.push_str(&open.cause.words());
         findings.add(finding);
     }
-    let get = |index: ItemIndex| recording.items.get(index).copied();
+    let references = References::new(&recording.items);
+    let get = |index: ItemIndex| references.get(&recording.items, index);
     let mut cursors: BTreeMap<u32, Cursor> = BTreeMap::new();
     let last: BTreeMap<u32, usize> = recording
         .exchanges

@@ -263,6 +263,7 @@ impl Runner<'_> {
             again: false,
             partial: false,
             memory: &self.memory,
+            sees_all: true,
         };
         let plan = plan::plan(self.strategy, &view);
         let edits = if plan.front.is_empty() {

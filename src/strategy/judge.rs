@@ -90,6 +90,15 @@ impl StateFault {
     }
 }
 
+/// What is taken to stand in front of a conversation that began before the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// Anything: only what is on file is known.
+    OfFile,
+    /// Nothing that matters.
+    Whole,
+}
+
 /// A request with its variants, ready to be judged.
 pub(super) struct Case<'a> {
     pub(super) variants: [Variant<'a>; 3],
@@ -150,7 +159,31 @@ impl Case<'_> {
         recorded: Recorded<'_>,
         retry: Retry,
     ) -> Judgement {
-        let facts = self.facts();
+        let before = *worlds;
+        let judged = self.judge_seeing(items, worlds, recorded, retry, Sight::OfFile);
+        let hides = self.variants.iter().any(|variant| variant.state.partial);
+        if judged.agrees != Some(false) || !hides {
+            return judged;
+        }
+        // a recorded refusal of an output tells that its call does not stand in front of what is on file
+        let mut kept = before;
+        let again = self.judge_seeing(items, &mut kept, recorded, retry, Sight::Whole);
+        if again.agrees == Some(true) {
+            *worlds = kept;
+            return again;
+        }
+        judged
+    }
+
+    fn judge_seeing(
+        &self,
+        items: &Items,
+        worlds: &mut WorldSet,
+        recorded: Recorded<'_>,
+        retry: Retry,
+        sight: Sight,
+    ) -> Judgement {
+        let facts = self.facts(sight);
         let mut relevant = contract::relevant(&facts);
         let clean = relevant.is_empty()
             && facts
@@ -169,7 +202,7 @@ impl Case<'_> {
                 }
             }
         }
-        let decision = |world: World| self.attempt(items, &facts, world, retry).decision;
+        let decision = |world: World| self.attempt(items, &facts, world, retry, sight).decision;
         let agrees = match recorded {
             Recorded::Nothing => None,
             _ if relevant.is_empty() => {
@@ -209,7 +242,7 @@ impl Case<'_> {
                 .unwrap_or(nearest),
             _ => nearest,
         };
-        let shown = self.attempt(items, &facts, world, retry);
+        let shown = self.attempt(items, &facts, world, retry, sight);
         Judgement {
             outcome,
             agrees,
@@ -231,9 +264,9 @@ impl Case<'_> {
         self.judge_as(items, worlds, recorded, Retry::No)
     }
 
-    fn facts(&self) -> [Facts; 3] {
+    fn facts(&self, sight: Sight) -> [Facts; 3] {
         let [nothing, sent, all] = &self.variants;
-        let first = self.facts_of(nothing, &nothing.edits);
+        let first = self.facts_of(nothing, &nothing.edits, sight);
         let same = |a: &Variant<'_>, b: &Variant<'_>| {
             std::ptr::eq(a.ledger, b.ledger)
                 && a.input_from == b.input_from
@@ -243,17 +276,17 @@ impl Case<'_> {
         let second = if same(nothing, sent) {
             first
         } else {
-            self.facts_of(sent, &sent.edits)
+            self.facts_of(sent, &sent.edits, sight)
         };
         let third = if same(sent, all) {
             second
         } else {
-            self.facts_of(all, &all.edits)
+            self.facts_of(all, &all.edits, sight)
         };
         [first, second, third]
     }
 
-    fn facts_of(&self, variant: &Variant<'_>, edits: &Edits) -> Facts {
+    fn facts_of(&self, variant: &Variant<'_>, edits: &Edits, sight: Sight) -> Facts {
         let reads = Reads {
             input_from: variant.input_from,
             exact_ids: self.exact_ids,
@@ -262,7 +295,7 @@ impl Case<'_> {
         facts.previous_not_found = variant.state.previous;
         facts.item_not_found = variant.state.item;
         facts.unknown_state = variant.state.unknown;
-        if variant.state.partial && facts.orphans.first.is_some() {
+        if sight == Sight::OfFile && variant.state.partial && facts.orphans.first.is_some() {
             // the calls may stand in front of what is on file
             facts.unknown_state = true;
         }
@@ -271,7 +304,14 @@ impl Case<'_> {
     }
 
     /// Sends, and sends again as the strategy would, in one world.
-    fn attempt(&self, items: &Items, facts: &[Facts; 3], world: World, retry: Retry) -> Attempted {
+    fn attempt(
+        &self,
+        items: &Items,
+        facts: &[Facts; 3],
+        world: World,
+        retry: Retry,
+        sight: Sight,
+    ) -> Attempted {
         let index = world.stored() as usize;
         let [nothing, sent, all] = &self.variants;
         let variant = [nothing, sent, all].get(index).copied().unwrap_or(nothing);
@@ -299,7 +339,7 @@ impl Case<'_> {
                 .partition_point(|other| other.before < insert.before);
             tried.edits.inserts.insert(at, insert);
             tried.sends += 1;
-            tried.decision = contract::decide(&self.facts_of(variant, &tried.edits), world);
+            tried.decision = contract::decide(&self.facts_of(variant, &tried.edits, sight), world);
         }
         tried
     }

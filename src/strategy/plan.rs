@@ -68,6 +68,8 @@ pub(super) struct View<'a> {
     /// Whether the request is sent with a previous response or conversation, or leaves out part of the logical history.
     pub(super) partial: bool,
     pub(super) memory: &'a Memory,
+    /// Whether all of the history is on file: otherwise the call of an output may be in the rest.
+    pub(super) sees_all: bool,
 }
 
 /// What is sent.
@@ -202,7 +204,7 @@ fn normalize(view: &View<'_>) -> Plan {
         }
     }
     plan.edits.inserts.sort_by_key(|insert| insert.before);
-    for &call in ledger.orphans().values() {
+    for &call in ledger.orphans().values().filter(|_| view.sees_all) {
         let outputs = ledger.uses(call).filter(|(_, slot)| slot.kind.is_output());
         plan.edits
             .removed

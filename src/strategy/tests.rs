@@ -1,1 +1,5 @@
+//! Strategies against servers, clients and judges that are written down once more.
 
+mod hidden;
+mod recordings;
+mod server;

@@ -11,7 +11,7 @@ use super::script::{Ask, Script};
 use super::{Options, Strategy};
 use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
-use crate::endpoint::{Context, Cursor, Endpoint};
+use crate::endpoint::{Context, Cursor, Endpoint, References};
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
 use crate::session::exchange::Recording;
 use crate::session::tree::{Node, Tree};
@@ -52,12 +52,24 @@ struct Lane {
     memory: Memory,
     /// The turn of its last request.
     turn: Option<u32>,
-    /// Whether its history began before the session did.
-    partial: bool,
+    /// What of that history the session does not hold.
+    hidden: StateFault,
     /// Calls of which it once sent a real output.
     finished: BTreeSet<CallKey>,
     /// Cursors over the server's contexts, one per server.
     held: [Cursor; 3],
+}
+
+impl Lane {
+    /// Notes what of a request's context is not on file: a whole history holds nothing else, others go on from there.
+    fn hides(&mut self, found: &StateFault, whole: bool) {
+        if whole {
+            self.hidden = StateFault::default();
+        }
+        self.hidden.unknown |= found.unknown || found.partial;
+        self.hidden.partial |= found.partial;
+        self.hidden.unknown_reference |= found.unknown_reference;
+    }
 }
 
 struct Runner<'a> {
@@ -67,6 +79,7 @@ struct Runner<'a> {
     own: bool,
     worlds: WorldSet,
     endpoint: Endpoint,
+    references: References,
     lanes: BTreeMap<u32, Lane>,
     /// The logical history behind each response, and how many responses of its lane were complete then.
     logical_at: BTreeMap<ResponseKey, (Node, u32, u32)>,
@@ -88,6 +101,7 @@ impl<'a> Runner<'a> {
             own,
             worlds,
             endpoint: Endpoint::new(script.tree.clone(), &script.items),
+            references: References::new(&script.items),
             lanes: BTreeMap::new(),
             logical_at: BTreeMap::new(),
             complete: BTreeMap::new(),
@@ -131,7 +145,8 @@ impl<'a> Runner<'a> {
         let sent = input.iter().filter_map(|index| script.items.get(*index));
         let real = sent.filter(|item| item.kind.is_output() && !item.flags.has(Flags::ABORTED));
         lane.finished.extend(real.filter_map(|item| item.call));
-        lane.partial = !whole && (lane.partial || contexts.iter().any(|context| context.partial));
+        let [context, ..] = &contexts;
+        lane.hides(&StateFault::of(context, None, true), whole);
         let logical = lane.logical.unwrap_or(ask.incoming.input);
         if ask.proven {
             self.push_proven(ask, input.len() as u32);
@@ -166,16 +181,19 @@ impl<'a> Runner<'a> {
         let get = |index: ItemIndex| script.items.get(index).copied();
         let answered = answered_by(&script.items, input);
         let tree = &self.endpoint.tree;
-        let lane_partial = lane.partial;
         let Lane {
             cursor,
             held,
             memory,
             finished,
+            hidden,
             ..
         } = lane;
-        let ledger = cursor.go(tree, &get, logical);
+        let references = &self.references;
+        let known = |index: ItemIndex| references.get(&script.items, index);
+        let ledger = cursor.go(tree, &known, logical);
         let view = View {
+            sees_all: !hidden.unknown,
             logical: ledger,
             answered: &answered,
             new_turn,
@@ -187,18 +205,12 @@ impl<'a> Runner<'a> {
         // a client that normalises its prompt sends only the tail of it where nothing had to be mended
         let as_is = self.own && self.strategy == Strategy::Normalize && plan.edits.is_empty();
         let on_history = !as_is && (plan.whole_history || !plan.edits.is_empty());
-        // a history that began before the session cannot be sent whole
-        let history = StateFault {
-            unknown: lane_partial,
-            partial: lane_partial,
-            ..StateFault::default()
-        };
         let variants = if on_history {
             [0, 1, 2].map(|_| Variant {
                 ledger,
                 input_from: 0,
                 edits: plan.edits.clone(),
-                state: history,
+                state: *hidden,
             })
         } else {
             sent_variants(tree, &get, held, contexts, &plan, ask)

@@ -27,8 +27,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) held: usize,
     /// Whether item ids are those that were sent.
     pub(crate) exact_ids: bool,
-    /// A previous response that is not stored.
-    pub(crate) not_found: Option<&'a str>,
+    /// A previous response or a reference that is not stored, with the words for it.
+    pub(crate) not_found: Option<(RefusalKind, &'a str)>,
 }
 
 fn text<'a>(item: &'a Value, key: &str) -> Option<&'a str> {
@@ -268,14 +268,8 @@ pub(crate) fn judge(asked: &Asked<'_>, world: World) -> Option<Refused> {
     if let Some(found) = form(asked).or_else(|| duplicate(asked)) {
         return Some(found);
     }
-    if let Some(id) = asked.not_found {
-        let message = format!("Previous response with id '{id}' not found.");
-        return Some(refused(
-            RefusalKind::PreviousResponseNotFound,
-            "",
-            id,
-            message,
-        ));
+    if let Some((kind, message)) = asked.not_found {
+        return Some(refused(kind, "", "", message.to_owned()));
     }
     let is = |policy: Policy, name: &str| world.value_name(policy) == name;
     let mut unanswered = open(items);

@@ -46,7 +46,8 @@ impl Runner<'_> {
             return false;
         }
         let script = self.script;
-        let get = |index: ItemIndex| script.items.get(index).copied();
+        let references = &self.references;
+        let get = |index: ItemIndex| references.get(&script.items, index);
         let ledger = lane.cursor.go(&self.endpoint.tree, &get, known);
         let fresh: Vec<ItemIndex> = input
             .iter()
@@ -70,7 +71,7 @@ impl Runner<'_> {
         let Some(known) = lane.logical else {
             return false;
         };
-        let get = |index: ItemIndex| self.script.items.get(index).copied();
+        let get = |index: ItemIndex| self.references.get(&self.script.items, index);
         let answered = answered_by(&self.script.items, input);
         let tree = &self.endpoint.tree;
         let open: Vec<CallKey> = lane

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cause, OpenCall, Tool};
+use crate::endpoint::References;
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
 use crate::session::exchange::{Exchange, Purpose, Recording, Terminal};
 use crate::wire::item::{Flags, ItemKind};
@@ -26,6 +27,7 @@ struct Lane<'a> {
     opened: BTreeMap<CallKey, (usize, ItemIndex, bool)>,
     /// Exchanges that carried an output of the call, and whether it is a real one.
     carried: BTreeMap<CallKey, Vec<(usize, bool)>>,
+    references: References,
     /// Whether something later says that the turn was aborted.
     aborted_at: Vec<usize>,
 }
@@ -42,6 +44,7 @@ impl<'a> Lane<'a> {
             by_response: BTreeMap::new(),
             opened: BTreeMap::new(),
             carried: BTreeMap::new(),
+            references: References::new(&recording.items),
             aborted_at: Vec::new(),
         };
         let mut last = crate::session::tree::Node::ROOT;
@@ -96,7 +99,7 @@ impl<'a> Lane<'a> {
             for item in input
                 .iter()
                 .chain(&exchange.answer.done)
-                .filter_map(|index| self.recording.items.get(*index))
+                .filter_map(|index| self.references.get(&self.recording.items, *index))
             {
                 if let Some(call) = item.call {
                     if item.kind.is_call() {
