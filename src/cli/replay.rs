@@ -1,5 +1,7 @@
 //! `replay SESSION…`.
 
+use std::path::Path;
+
 use super::Environment;
 use super::args::ReplayArgs;
 use super::error::CliError;
@@ -51,9 +53,14 @@ pub(super) fn run(
             output.fail(error);
         }
     }
+    let mut passed_over: Vec<CliError> = Vec::new();
     for source in &sources {
         let session = match source.read(environment) {
             Ok(session) => session,
+            Err(error) if passes_over(args, source) => {
+                passed_over.push(error);
+                continue;
+            }
             Err(error) if several => {
                 status = status.max(error.exit);
                 if !output.is_json() {
@@ -71,6 +78,10 @@ pub(super) fn run(
                 "nothing to replay: no request is on file, and none can be rebuilt",
             )
             .hint("replay check lists what the file holds");
+            if passes_over(args, source) {
+                passed_over.push(error);
+                continue;
+            }
             if !several {
                 return Err(error);
             }
@@ -104,6 +115,9 @@ pub(super) fn run(
         }
         reports.push(report);
     }
+    if let (Some(error), true) = (passed_over.first(), reports.is_empty() && unread.is_empty()) {
+        return Err(error.clone());
+    }
     if output.is_json() {
         if let (Some(error), true) = (unread.first(), reports.is_empty()) {
             return Err(error.clone());
@@ -112,6 +126,13 @@ pub(super) fn run(
         output.document(&json::sessions_and_errors(&reports, errors))?;
     } else {
         output.note("");
+        if !passed_over.is_empty() {
+            let s = if passed_over.len() == 1 { "" } else { "s" };
+            output.note(&format!(
+                "{} file{s} of these folders passed over as no session",
+                passed_over.len()
+            ));
+        }
         output.note(text::MODEL_NOTE);
     }
     match expected {
@@ -134,6 +155,15 @@ pub(super) fn run(
     }
 }
 
+/// Whether a file that is no session is none of the user's business: it was found in a folder, not named.
+fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
+    let below = |folder: &String| match source {
+        Source::File(path) => path.starts_with(folder) && path != Path::new(folder),
+        Source::Bytes(_) => false,
+    };
+    args.sessions.iter().any(below)
+}
+
 /// Runs under all other strategies, where there is something to compare.
 fn table(report: &SessionReport, options: &Options) -> Vec<Run> {
     // where no strategy is at fault, none can help
@@ -151,7 +181,7 @@ fn table(report: &SessionReport, options: &Options) -> Vec<Run> {
 }
 
 fn write_story(
-    folder: &std::path::Path,
+    folder: &Path,
     source: &Source,
     report: &SessionReport,
     output: &Output,

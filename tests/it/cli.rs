@@ -90,6 +90,17 @@ fn several_sessions_count_as_the_worst() {
 }
 
 #[test]
+fn a_folder_is_replayed() {
+    let folder = "rollouts/codex-0.169-kill-in-tool";
+    let done = run(&[folder, "--format", "json"]);
+    assert_eq!(done.status, 0);
+    assert_eq!(done.json()["sessions"].as_array().map(Vec::len), Some(2));
+    assert_snapshot!(run(&[folder, "--recover", "full-history"]).text());
+    assert_eq!(run(&["src/report"]).status, 3);
+    assert_eq!(run(&[folder, "README.md"]).status, 3);
+}
+
+#[test]
 fn policies_decide() {
     let session = "rollouts/sdk-python-cut-stored/session.jsonl";
     assert_eq!(run(&[session]).status, 0);

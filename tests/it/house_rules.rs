@@ -21,9 +21,6 @@ const ABSENT: [&str; 5] = ["tokio", "hyper", "reqwest", "ratatui", "tungstenite"
 
 const LONGEST_FILE: usize = 600;
 
-/// Too long; to be taken apart, not added to.
-const KNOWN_LONG: [&str; 1] = ["src/strategy/wire.rs"];
-
 fn files(folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -191,8 +188,7 @@ fn files_are_short() {
             .lines()
             .take_while(|line| *line != "#[cfg(test)]")
             .count();
-        let known = KNOWN_LONG.contains(&name.as_str());
-        if (lines > LONGEST_FILE) != known {
+        if lines > LONGEST_FILE {
             off.push(format!("{name} has {lines} lines"));
         }
     }
