@@ -37,7 +37,8 @@ pub(super) fn run(
         Some(named) if !named.id.is_empty() => vec![named.id.clone()],
         _ => find::call_ids(&given),
     };
-    if found.named.is_none() && ids.is_empty() {
+    let nothing_like_an_id = |id: &String| !id.contains(|c: char| c.is_ascii_digit() || c == '_');
+    if found.named.is_none() && ids.iter().all(nothing_like_an_id) {
         let error = CliError::input(
             "TEXT",
             "no refusal of a tool call and no call id is in this text",

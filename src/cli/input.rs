@@ -123,9 +123,15 @@ fn read_rollout(
     let library: &dyn Library = home.as_ref().map_or(&NoLibrary, |home| home);
     match rollout_reader::read(whole, library) {
         Ok(rollout) => Ok(Session::Rollout(rollout)),
-        Err(rollout_reader::ReadError::NotARollout { what, hint }) => {
-            Err(CliError::input(name, format!("this is {what}, not a session")).hint(hint))
-        }
+        Err(rollout_reader::ReadError::NotARollout { what, hint }) => Err(CliError::input(
+            name,
+            format!("this is {what}, not a session"),
+        )
+        .hint(if what == "something else" {
+            "a session is a recording, a Codex rollout or one request body"
+        } else {
+            hint
+        })),
         Err(error) => Err(CliError::input(name, error.to_string())),
     }
 }

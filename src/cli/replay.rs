@@ -11,7 +11,8 @@ use super::output::Output;
 use crate::contract::Policy;
 use crate::replay::{self, SessionReport, story};
 use crate::report::{json, text};
-use crate::strategy::{self, Options, Probe, Run, Strategy, Verdict};
+use crate::session::label::Label;
+use crate::strategy::{self, Options, Origin, Probe, Run, Strategy, Verdict};
 
 pub(super) fn run(
     args: &ReplayArgs,
@@ -98,6 +99,7 @@ pub(super) fn run(
             table(&report, &options)
         };
         report.labels = labels::read(source, &report.session, &report.wanted());
+        label_probes(&mut report, args.probe.as_deref().unwrap_or(PROBE));
         status = status.max(report.verdict().exit());
         if !output.is_json() {
             if !reports.is_empty() {
@@ -162,6 +164,27 @@ fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
         Source::Bytes(_) => false,
     };
     args.sessions.iter().any(below)
+}
+
+/// What a probe's message says.
+const PROBE: &str = "continue";
+
+/// Gives the messages of probes, which stand in no file, their text.
+fn label_probes(report: &mut SessionReport, text: &str) {
+    let items = crate::check::items(&report.session);
+    let probes: Vec<_> = report
+        .runs
+        .iter()
+        .flat_map(|run| &run.requests)
+        .filter(|request| request.origin == Origin::Probe)
+        .flat_map(|request| &request.shown)
+        .map(|shown| shown.item)
+        .filter(|item| items.get(*item).is_none())
+        .collect();
+    for item in probes {
+        let label = Label::of_value(&serde_json::json!({"role": "user", "content": text}));
+        report.labels.insert(item, label);
+    }
 }
 
 /// Runs under all other strategies, where there is something to compare.

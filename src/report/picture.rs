@@ -141,7 +141,8 @@ pub fn items_of(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<S
 
 fn line_of(shown: &Shown, items: &Items, label: Option<&Label>, paint: Paint) -> String {
     let what = if items.get(shown.item).is_none() {
-        "message user  (the probe)".to_owned()
+        let text = label.map_or(String::new(), |label| safe(&label.text));
+        format!("message user  {text}  (the probe)")
     } else {
         describe(
             shown.kind,

@@ -123,7 +123,11 @@ fn verdict(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
     if let Some(request) = telling {
         let _ = write!(out, ": {}", picture::name(request));
         if request.attempts > 1 {
-            let _ = write!(out, ", sent {} times", request.attempts);
+            let sent = match request.origin {
+                crate::strategy::Origin::Recorded => "sent",
+                _ => "which this client sends",
+            };
+            let _ = write!(out, ", {sent} {} times", request.attempts);
         }
         let lane = report.lane_name(request.lane);
         if let Session::Recording(recording) = &report.session

@@ -248,11 +248,10 @@ impl<'a> Runner<'a> {
             if let Some(slot) = shown.slot(position) {
                 self.lost.insert((ask.incoming.lane, slot.item));
                 // an orphan's output answers nothing and cannot be kept by anyone
-                if slot.kind.is_output()
-                    && slot
-                        .call()
-                        .is_some_and(|call| !shown.pair(call).is_orphan())
-                {
+                let answers = slot
+                    .call()
+                    .is_some_and(|call| !shown.pair(call).is_orphan());
+                if slot.kind.is_output() && answers && !slot.flags.has(Flags::ABORTED) {
                     self.score.real_outputs_kept = false;
                 }
             }

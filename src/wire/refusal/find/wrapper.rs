@@ -139,9 +139,10 @@ impl Wrapper {
             Self::Event
         } else if inner.nested {
             Self::NestedJson
-        } else if fields
-            .is_some_and(|error| !error.contains_key("type") && !error.contains_key("param"))
-        {
+        } else if fields.is_some_and(|error| {
+            let other = error.contains_key("type") || error.contains_key("param");
+            error.contains_key("code") && !other
+        }) {
             Self::Copilot
         } else {
             Self::Json
