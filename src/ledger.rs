@@ -61,6 +61,8 @@ pub struct Pair {
     output_kinds: u8,
 }
 
+const APPROVAL: u8 = 4;
+
 const EMPTY: Pair = Pair {
     calls: 0,
     outputs: 0,
@@ -71,10 +73,11 @@ const EMPTY: Pair = Pair {
     output_kinds: 0,
 };
 
-/// Bit of a local shell call or of its own kind of output; everything else is bit 1 of its family.
+/// Bit of a local shell call or of its own kind of output, and of approvals; everything else is bit 1 of its family.
 fn kind_bit(kind: ItemKind) -> u8 {
     match kind {
         ItemKind::LocalShellCall | ItemKind::LocalShellCallOutput => 2,
+        ItemKind::McpApprovalRequest | ItemKind::McpApprovalResponse => APPROVAL,
         _ => 1,
     }
 }
@@ -100,6 +103,10 @@ impl Pair {
             first_output,
             ..self
         }
+    }
+
+    fn is_open_approval(&self) -> bool {
+        self.call_kinds & APPROVAL != 0 && self.is_open()
     }
 
     /// Whether a call has no output that answers its kind.
@@ -147,12 +154,14 @@ pub struct Ledger {
     pairs: Vec<Pair>,
     id_counts: Vec<u32>,
     open: BTreeMap<u32, CallKey>,
+    open_approvals: usize,
     orphans: BTreeMap<u32, CallKey>,
     early: BTreeMap<u32, CallKey>,
     extra_outputs: BTreeSet<CallKey>,
     extra_calls: BTreeSet<CallKey>,
     duplicate_ids: BTreeMap<u32, ItemKey>,
     ill_formed: BTreeSet<u32>,
+    too_long: BTreeSet<u32>,
     lone_reasoning: BTreeSet<u32>,
 }
 
@@ -187,6 +196,11 @@ impl Ledger {
         &self.open
     }
 
+    /// How many of the open calls are approval requests.
+    pub fn open_approvals(&self) -> usize {
+        self.open_approvals
+    }
+
     /// Outputs without a call, by the place of the first output.
     pub fn orphans(&self) -> &BTreeMap<u32, CallKey> {
         &self.orphans
@@ -215,6 +229,11 @@ impl Ledger {
     /// Places of items with an id or call id of a wrong form.
     pub fn ill_formed(&self) -> &BTreeSet<u32> {
         &self.ill_formed
+    }
+
+    /// Those of [`Ledger::ill_formed`] whose call id is too long.
+    pub fn too_long(&self) -> &BTreeSet<u32> {
+        &self.too_long
     }
 
     /// Places of reasoning items with an id that something else than the model's next item follows. Reasoning at the
@@ -269,6 +288,9 @@ impl Ledger {
         if item.flags.has(Flags::BAD_ID) || item.flags.has(Flags::LONG_CALL_ID) {
             self.ill_formed.insert(position);
         }
+        if item.flags.has(Flags::LONG_CALL_ID) {
+            self.too_long.insert(position);
+        }
         self.slots.push(Slot {
             item: index,
             call,
@@ -295,6 +317,7 @@ impl Ledger {
                 self.duplicate_ids.remove(&position);
             }
             self.ill_formed.remove(&position);
+            self.too_long.remove(&position);
             if let Some(before) = position.checked_sub(1) {
                 self.lone_reasoning.remove(&before);
             }
@@ -364,6 +387,8 @@ impl Ledger {
         if let Some(slot) = self.pairs.get_mut(at) {
             *slot = new;
         }
+        self.open_approvals += usize::from(new.is_open_approval());
+        self.open_approvals -= usize::from(old.is_open_approval());
         replace(
             &mut self.open,
             key,

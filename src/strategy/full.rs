@@ -4,15 +4,16 @@
 //! follows the file; no request is ever built, so the work is linear in the file.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::judge::{Case, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, View};
-use super::run::{Judged, Origin, Run, Score, picture};
-use super::wire::{injected, is_finished};
+use super::run::{Injected, Judged, Origin, Run, Score, picture};
+use super::wire::{self, is_finished};
 use super::{Options, Probe, Strategy};
-use crate::contract::{Outcome, WorldSet};
+use crate::contract::{Facts, Fault, Outcome, Reads, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::ledger::Ledger;
+use crate::ledger::{Edits, Ledger, Pair};
 use crate::rollout::effective::{Change, Effective};
 use crate::rollout::{Era, Rollout, Step};
 use crate::session::exchange::{RecordedRefusal, Transport};
@@ -43,18 +44,109 @@ pub(super) fn run(
         turn: 0,
         user_line: None,
         unanswered: None,
-        ended: BTreeSet::new(),
+        ended: vec![false; rollout.items.call_count()],
         false_calls: BTreeSet::new(),
         lost: BTreeSet::new(),
         real_outputs_kept: true,
         pictured: false,
         sent: 0,
+        user: None,
+        memo: None,
+        nothing_injected: Arc::default(),
+        nothing_removed: Arc::default(),
     };
     runner.walk();
     if options.probe != Probe::Never {
         runner.probe();
     }
     runner.conclude()
+}
+
+/// What of a request is looked at: the whole history is its input. Current Codex keeps only ids of the right form;
+/// older ones wrote ids they did not send.
+const READS: Reads = Reads {
+    input_from: 0,
+    exact_ids: false,
+};
+
+/// What is said of one request.
+#[derive(Clone)]
+struct Found {
+    outcome: Outcome,
+    agrees: Option<bool>,
+    refusal: Option<Fault>,
+    sends: u32,
+    loops: bool,
+    injected: Arc<[Injected]>,
+    removed: Arc<[u32]>,
+}
+
+/// The last request with something to mend.
+///
+/// A call that stays open is mended in every later request in the same way. Without a memory of it, work and result
+/// would grow with the open calls times the requests. Only items added at the end leave it valid.
+struct Memo {
+    pairs: Pairs,
+    edits: Edits,
+    of_pairs: Facts,
+    /// What was found, with the facts, the worlds and whether the request was answered.
+    judged: Option<(Found, Facts, WorldSet, bool)>,
+}
+
+impl Memo {
+    fn mends(&self, call: CallKey) -> bool {
+        self.judged
+            .as_ref()
+            .is_some_and(|(found, ..)| found.injected.iter().any(|made_up| made_up.call == call))
+    }
+
+    /// Whether plans of the strategy follow from the pairs alone, and there is something to plan.
+    fn helps(runner: &Runner<'_>) -> bool {
+        let follows = match runner.strategy {
+            Strategy::ErrorBody
+            | Strategy::ErrorBody1610
+            | Strategy::HistoryScan
+            | Strategy::HistoryScan045
+            | Strategy::Normalize
+            | Strategy::DropTurn => true,
+            Strategy::None
+            | Strategy::AsClient
+            | Strategy::PendingAborts
+            | Strategy::PendingIds
+            | Strategy::FullHistory => false,
+        };
+        follows && !(runner.ledger.open().is_empty() && runner.ledger.orphans().is_empty())
+    }
+}
+
+/// Pairs that are not whole, as they stand.
+#[derive(PartialEq, Eq)]
+struct Pairs {
+    open: Vec<(CallKey, Pair)>,
+    orphans: Vec<(CallKey, Pair)>,
+    others: [Vec<(CallKey, Pair)>; 3],
+}
+
+impl Pairs {
+    /// `None` if there are too many that no strategy mends.
+    fn of(ledger: &Ledger) -> Option<Self> {
+        const MANY: usize = 100;
+        let (early, outputs, calls) =
+            (ledger.early(), ledger.extra_outputs(), ledger.extra_calls());
+        if early.len() + outputs.len() + calls.len() > MANY {
+            return None;
+        }
+        let pair = |key: &CallKey| (*key, ledger.pair(*key));
+        Some(Self {
+            open: ledger.open().values().map(pair).collect(),
+            orphans: ledger.orphans().values().map(pair).collect(),
+            others: [
+                early.values().map(pair).collect(),
+                outputs.iter().map(pair).collect(),
+                calls.iter().map(pair).collect(),
+            ],
+        })
+    }
 }
 
 struct Runner<'a> {
@@ -80,12 +172,17 @@ struct Runner<'a> {
     user_line: Option<LineNo>,
     unanswered: Option<LineNo>,
     /// Tools that ended, by the file's own events.
-    ended: BTreeSet<CallKey>,
+    ended: Vec<bool>,
     false_calls: BTreeSet<CallKey>,
     lost: BTreeSet<ItemIndex>,
     real_outputs_kept: bool,
     pictured: bool,
     sent: u32,
+    /// The place of the last user message.
+    user: Option<u32>,
+    memo: Option<Memo>,
+    nothing_injected: Arc<[Injected]>,
+    nothing_removed: Arc<[u32]>,
 }
 
 impl Runner<'_> {
@@ -103,7 +200,13 @@ impl Runner<'_> {
                 Step::TurnComplete(line, error) => self.turn_complete(*line, *error),
                 Step::ResponseEnded(..) => self.response_over = true,
                 Step::ToolEnded(_, call) => {
-                    self.ended.insert(*call);
+                    if let Some(ended) = self.ended.get_mut(call.0 as usize)
+                        && !*ended
+                    {
+                        *ended = true;
+                        let is_mended = |memo: &Memo| memo.mends(*call);
+                        self.memo = self.memo.take().filter(|memo| !is_mended(memo));
+                    }
                 }
                 _ => {}
             }
@@ -111,16 +214,16 @@ impl Runner<'_> {
                 Change::None => {}
                 Change::Pushed(index) => self.push(index),
                 Change::Truncated(length) => {
+                    self.forget_places();
                     self.ledger.truncate(length as u32);
                     self.boundary();
                     self.user_line = None;
                 }
                 Change::Replaced => {
+                    self.forget_places();
                     self.ledger.truncate(0);
                     for index in effective.path() {
-                        if let Some(item) = rollout.items.get(*index) {
-                            self.ledger.push(*index, item);
-                        }
+                        self.push(*index);
                     }
                     self.boundary();
                     self.user_line = None;
@@ -213,8 +316,17 @@ impl Runner<'_> {
 
     fn push(&mut self, index: ItemIndex) {
         if let Some(item) = self.rollout.items.get(index) {
+            if item.author == Author::User {
+                self.user = Some(self.ledger.len());
+            }
             self.ledger.push(index, item);
         }
+    }
+
+    /// Places are about to mean other items.
+    fn forget_places(&mut self) {
+        self.memo = None;
+        self.user = None;
     }
 
     fn request(
@@ -224,66 +336,18 @@ impl Runner<'_> {
         refusal: Option<RecordedRefusal>,
         answered: bool,
     ) {
-        let nothing = BTreeSet::new();
-        let view = View {
-            logical: &self.ledger,
-            answered: &nothing,
-            new_turn: self.user_line.is_some() || origin == Origin::Probe,
-            partial: false,
-            memory: &self.memory,
-        };
-        let plan = plan::plan(self.strategy, &view);
-        let edits = if plan.front.is_empty() {
-            plan.edits.clone()
-        } else {
-            plan.front_edits(0)
-        };
-        let variant = || Variant {
-            ledger: &self.ledger,
-            input_from: 0,
-            edits: edits.clone(),
-            state: StateFault::default(),
-        };
-        let case = Case {
-            variants: [variant(), variant(), variant()],
-            // current Codex keeps only ids of the right form; older ones wrote ids they did not send
-            exact_ids: false,
-            retry: plan::retry(self.strategy),
-        };
         let recorded = match (&refusal, self.own) {
             (Some(refusal), true) => Recorded::Refused(refusal),
             _ => Recorded::Nothing,
         };
-        let mut worlds = self.worlds;
-        let mut judgement = case.judge(&self.rollout.items, &mut worlds, recorded);
-        // that an answer stands in the file settles what the contract leaves open, but proves nothing against the
-        // contract: the file may have lost what the request carried
-        if answered && self.own && matches!(judgement.outcome, Outcome::Depends { .. }) {
-            judgement = case.judge(&self.rollout.items, &mut worlds, Recorded::Accepted);
-            judgement.agrees = None;
-        }
-        self.worlds = worlds;
-        let finished =
-            |call: CallKey| is_finished(&self.ledger, call) || self.ended.contains(&call);
-        let injected = injected(&judgement.edits, &self.ledger, &finished);
-        for made_up in injected.iter().filter(|made_up| made_up.is_false) {
-            self.false_calls.insert(made_up.call);
-        }
-        for &position in &judgement.edits.removed {
-            if let Some(slot) = self.ledger.slot(position) {
-                self.lost.insert(slot.item);
-                if slot.kind.is_output()
-                    && slot
-                        .call()
-                        .is_some_and(|call| !self.ledger.pair(call).is_orphan())
-                {
-                    self.real_outputs_kept = false;
-                }
-            }
-        }
+        let judgement = if matches!(recorded, Recorded::Nothing) && Memo::helps(self) {
+            self.judge_again(answered)
+        } else {
+            let edits = self.plan(origin);
+            self.judge(edits, None, recorded, answered)
+        };
         self.sent += judgement.sends;
         self.answered = answered;
-        let changed = !judgement.edits.is_empty();
         let mut shown = Vec::new();
         if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
             (self.pictured, &judgement.outcome)
@@ -306,12 +370,153 @@ impl Runner<'_> {
             agrees: judgement.agrees,
             attempts: judgement.sends,
             refusal: judgement.refusal,
-            injected,
-            removed: judgement.edits.removed,
-            changed,
+            changed: !judgement.injected.is_empty() || !judgement.removed.is_empty(),
+            injected: judgement.injected,
+            removed: judgement.removed,
             loops: judgement.loops,
             shown,
         });
+    }
+
+    /// The changes that the strategy makes before sending.
+    fn plan(&self, origin: Origin) -> Edits {
+        let nothing = BTreeSet::new();
+        let view = View {
+            logical: &self.ledger,
+            answered: &nothing,
+            new_turn: self.user_line.is_some() || origin == Origin::Probe,
+            partial: false,
+            memory: &self.memory,
+        };
+        let plan = plan::plan(self.strategy, &view);
+        if plan.front.is_empty() {
+            plan.edits
+        } else {
+            plan.front_edits(0)
+        }
+    }
+
+    /// Judges the history with `edits` made to it; `facts` where they are known.
+    fn judge(
+        &mut self,
+        edits: Edits,
+        facts: Option<Facts>,
+        recorded: Recorded<'_>,
+        answered: bool,
+    ) -> Found {
+        let facts = facts.unwrap_or_else(|| Facts::read(&self.ledger, &edits, READS));
+        let variant = |edits: Edits| Variant {
+            ledger: &self.ledger,
+            input_from: READS.input_from,
+            edits,
+            state: StateFault::default(),
+        };
+        let case = Case {
+            variants: [
+                variant(edits.clone()),
+                variant(edits.clone()),
+                variant(edits),
+            ],
+            exact_ids: READS.exact_ids,
+            retry: plan::retry(self.strategy),
+        };
+        let facts = [facts; 3];
+        let items = &self.rollout.items;
+        let mut worlds = self.worlds;
+        let mut judgement = case.judge_facts(items, &mut worlds, recorded, case.retry, &facts);
+        // that an answer stands in the file settles what the contract leaves open, but proves nothing against the
+        // contract: the file may have lost what the request carried
+        if answered && self.own && matches!(judgement.outcome, Outcome::Depends { .. }) {
+            let accepted = Recorded::Accepted;
+            judgement = case.judge_facts(items, &mut worlds, accepted, case.retry, &facts);
+            judgement.agrees = None;
+        }
+        self.worlds = worlds;
+        let edits = judgement.edits;
+        let mut injected = self.nothing_injected.clone();
+        if !edits.inserts.is_empty() {
+            let finished = |call: CallKey| {
+                is_finished(&self.ledger, call)
+                    || self.ended.get(call.0 as usize).copied() == Some(true)
+            };
+            injected = wire::injected(&edits, &self.ledger, &finished).into();
+        }
+        for made_up in injected.iter().filter(|made_up| made_up.is_false) {
+            self.false_calls.insert(made_up.call);
+        }
+        for &position in &edits.removed {
+            if let Some(slot) = self.ledger.slot(position) {
+                self.lost.insert(slot.item);
+                if slot.kind.is_output()
+                    && slot
+                        .call()
+                        .is_some_and(|call| !self.ledger.pair(call).is_orphan())
+                {
+                    self.real_outputs_kept = false;
+                }
+            }
+        }
+        let mut removed = self.nothing_removed.clone();
+        if !edits.removed.is_empty() {
+            removed = edits.removed.into();
+        }
+        Found {
+            outcome: judgement.outcome,
+            agrees: judgement.agrees,
+            refusal: judgement.refusal,
+            sends: judgement.sends,
+            loops: judgement.loops,
+            injected,
+            removed,
+        }
+    }
+
+    /// The same as planning and judging anew; where the history has the same open calls and orphans as at the request
+    /// before, what was found then is used again.
+    fn judge_again(&mut self, answered: bool) -> Found {
+        let pairs = Pairs::of(&self.ledger);
+        let known = match (self.memo.take(), &pairs) {
+            (Some(memo), Some(pairs)) if *pairs == memo.pairs => Some(memo),
+            _ => None,
+        };
+        let (edits, of_pairs, old) = match known {
+            Some(memo) => (memo.edits, memo.of_pairs, memo.judged),
+            None => {
+                let edits = self.plan(Origin::Rebuilt);
+                let of_pairs = Facts::of_pairs(&self.ledger, &edits);
+                (edits, of_pairs, None)
+            }
+        };
+        let mut facts = of_pairs;
+        facts.read_form(&self.ledger, &edits, READS);
+        let before = self.worlds;
+        let judged = match old {
+            Some((old, of, worlds, was_answered))
+                if of == facts && worlds == before && was_answered == answered =>
+            {
+                old
+            }
+            _ => self.judge(edits.clone(), Some(facts), Recorded::Nothing, answered),
+        };
+        if let Some(pairs) = pairs
+            && self.plan_lasts()
+        {
+            let settled = self.worlds == before;
+            self.memo = Some(Memo {
+                pairs,
+                edits,
+                of_pairs,
+                judged: settled.then(|| (judged.clone(), facts, before, answered)),
+            });
+        }
+        judged
+    }
+
+    /// Whether more items at the end leave the strategy's plan as it is, as long as they change no pair.
+    fn plan_lasts(&self) -> bool {
+        // the forgotten answer of the last open call may still go on
+        let last_open = self.ledger.open().keys().next_back();
+        self.strategy != Strategy::DropTurn || last_open.is_none_or(|open| Some(*open) < self.user)
     }
 
     /// The request the client would send next, where something at the end asks for one.

@@ -1,6 +1,7 @@
 //! Running a session whose requests are known one by one: recordings, and chains rebuilt from state lines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::judge::{Case, Judgement, Recorded, Retry, StateFault, Variant};
 use super::plan::{self, Memory, Plan, View};
@@ -509,8 +510,8 @@ impl<'a> Runner<'a> {
             agrees: judgement.agrees,
             attempts: judgement.sends,
             refusal: judgement.refusal,
-            injected,
-            removed: judgement.edits.removed,
+            injected: injected.into(),
+            removed: judgement.edits.removed.into(),
             changed,
             loops: judgement.loops,
             shown,
@@ -716,8 +717,8 @@ fn blank(ask: &Ask, input_items: u32, outcome: Outcome) -> Judged {
         agrees: None,
         attempts: 1,
         refusal: None,
-        injected: Vec::new(),
-        removed: Vec::new(),
+        injected: Arc::default(),
+        removed: Arc::default(),
         changed: false,
         loops: false,
         shown: Vec::new(),
