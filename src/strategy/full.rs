@@ -346,6 +346,10 @@ impl Runner<'_> {
             let edits = self.plan(origin);
             self.judge(edits, None, recorded, answered)
         };
+        if self.user_line.is_some() {
+            // what the last turn left is carried once, then forgotten
+            self.memory.over(false);
+        }
         self.sent += judgement.sends;
         self.answered = answered;
         let mut shown = Vec::new();
