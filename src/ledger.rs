@@ -36,12 +36,12 @@ pub struct Slot {
 impl Slot {
     /// The pair the item belongs to.
     pub fn call(&self) -> Option<CallKey> {
-        (self.call != NONE).then_some(CallKey(self.call))
+        (self.call != NONE).then_some(CallKey::new(self.call))
     }
 
     /// The item's id.
     pub fn id(&self) -> Option<ItemKey> {
-        (self.id != NONE).then_some(ItemKey(self.id))
+        (self.id != NONE).then_some(ItemKey::new(self.id))
     }
 }
 
@@ -188,7 +188,7 @@ impl Ledger {
 
     /// How the calls and outputs of one id stand.
     pub fn pair(&self, key: CallKey) -> Pair {
-        self.pairs.get(key.0 as usize).copied().unwrap_or(EMPTY)
+        self.pairs.get(key.index()).copied().unwrap_or(EMPTY)
     }
 
     /// Calls without an output, by the place of the first call.
@@ -259,10 +259,10 @@ impl Ledger {
     /// Adds an item at the end.
     pub fn push(&mut self, index: ItemIndex, item: &Item) {
         let position = self.len();
-        let call = item.call.map_or(NONE, |key| key.0);
+        let call = item.call.map_or(NONE, CallKey::number);
         let id = match item.id {
             // a reference names another item's id; it has none of its own
-            Some(id) if item.kind != ItemKind::ItemReference => id.0,
+            Some(id) if item.kind != ItemKind::ItemReference => id.number(),
             _ => NONE,
         };
         if let Some(before) = self.trailing_reasoning()
@@ -282,7 +282,7 @@ impl Ledger {
         if id != NONE {
             let count = self.count_id(id, 1);
             if count > 1 {
-                self.duplicate_ids.insert(position, ItemKey(id));
+                self.duplicate_ids.insert(position, ItemKey::new(id));
             }
         }
         if item.flags.has(Flags::BAD_ID) || item.flags.has(Flags::LONG_CALL_ID) {
@@ -380,7 +380,7 @@ impl Ledger {
     }
 
     fn set_pair(&mut self, key: CallKey, old: Pair, new: Pair) {
-        let at = key.0 as usize;
+        let at = key.index();
         if self.pairs.len() <= at {
             self.pairs.resize(at + 1, EMPTY);
         }

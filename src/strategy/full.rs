@@ -10,8 +10,8 @@ use super::judge::{Case, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, View};
 use super::run::{Injected, Judged, Origin, Run, Score, picture};
 use super::wire::{self, is_finished};
-use super::{Options, Probe, Strategy};
-use crate::contract::{Facts, Fault, Outcome, Reads, WorldSet};
+use super::{Keep, Options, Probe, Strategy};
+use crate::contract::{Facts, Fault, Outcome, Reads, WorldSet, same_fault};
 use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::ledger::{Edits, Ledger, Pair};
 use crate::rollout::effective::{Change, Effective};
@@ -27,11 +27,13 @@ pub(super) fn run(
     worlds: WorldSet,
     options: &Options,
     own: bool,
+    keep: Keep,
 ) -> Run {
     let mut runner = Runner {
         rollout,
         strategy,
         own,
+        keep,
         worlds,
         ledger: Ledger::default(),
         memory: Memory::default(),
@@ -60,6 +62,21 @@ pub(super) fn run(
         runner.probe();
     }
     runner.conclude()
+}
+
+/// Whether a request says anything that the one kept before it does not.
+fn tells_more(judged: &Judged, last: Option<&Judged>) -> bool {
+    if judged.recorded.is_some() || judged.agrees.is_some() || judged.loops {
+        return true;
+    }
+    let alike = |last: &Judged| match (&judged.outcome, &last.outcome) {
+        (Outcome::Accepted, Outcome::Accepted) => judged.changed == last.changed,
+        (Outcome::Refused(fault), Outcome::Refused(last)) => same_fault(fault, last),
+        (Outcome::Unknown, Outcome::Unknown) => true,
+        _ => false,
+    };
+    let is_clean = judged.outcome == Outcome::Accepted && !judged.changed;
+    !is_clean && !last.is_some_and(alike)
 }
 
 /// What of a request is looked at: the whole history is its input. Current Codex keeps only ids of the right form;
@@ -153,6 +170,7 @@ struct Runner<'a> {
     rollout: &'a Rollout,
     strategy: Strategy,
     own: bool,
+    keep: Keep,
     worlds: WorldSet,
     ledger: Ledger,
     memory: Memory,
@@ -200,7 +218,7 @@ impl Runner<'_> {
                 Step::TurnComplete(line, error) => self.turn_complete(*line, *error),
                 Step::ResponseEnded(..) => self.response_over = true,
                 Step::ToolEnded(_, call) => {
-                    if let Some(ended) = self.ended.get_mut(call.0 as usize)
+                    if let Some(ended) = self.ended.get_mut(call.index())
                         && !*ended
                     {
                         *ended = true;
@@ -359,7 +377,7 @@ impl Runner<'_> {
             shown = picture(&self.ledger, fault, 0);
             self.pictured = true;
         }
-        self.judged.push(Judged {
+        let judged = Judged {
             lane: 0,
             exchange: None,
             turn: self.turn,
@@ -379,7 +397,10 @@ impl Runner<'_> {
             removed: judgement.removed,
             loops: judgement.loops,
             shown,
-        });
+        };
+        if self.keep == Keep::All || tells_more(&judged, self.judged.last()) {
+            self.judged.push(judged);
+        }
     }
 
     /// The changes that the strategy makes before sending.
@@ -441,7 +462,7 @@ impl Runner<'_> {
         if !edits.inserts.is_empty() {
             let finished = |call: CallKey| {
                 is_finished(&self.ledger, call)
-                    || self.ended.get(call.0 as usize).copied() == Some(true)
+                    || self.ended.get(call.index()).copied() == Some(true)
             };
             injected = wire::injected(&edits, &self.ledger, &finished).into();
         }

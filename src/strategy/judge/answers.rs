@@ -381,7 +381,7 @@ mod tests {
             let mut edits = Edits::default();
             prop_assert_eq!(answers.facts(), base);
             for call in calls {
-                let key = CallKey((call % items.call_count().max(1)) as u32);
+                let key = CallKey::new((call % items.call_count().max(1)) as u32);
                 let Some((_, slot)) = ledger.uses(key).next() else { continue };
                 let kind = match slot.kind.family() {
                     Some(family) if family == ItemKind::CustomToolCall.family().unwrap() => ItemKind::CustomToolCallOutput,
