@@ -11,7 +11,7 @@ mod edits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{CallKey, ItemIndex, ItemKey};
-use crate::wire::item::{Author, Flags, Item, ItemKind};
+use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
 
 pub use edits::{Edits, Insert};
 
@@ -166,6 +166,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// An empty ledger with room for all items of a session, so that a large one is never moved.
+    pub fn for_items(items: &Items) -> Self {
+        Self {
+            // a probe adds one more
+            slots: Vec::with_capacity(items.len() + 1),
+            pairs: Vec::with_capacity(items.call_count()),
+            id_counts: Vec::with_capacity(items.id_count()),
+            ..Self::default()
+        }
+    }
+
     /// How many items there are.
     pub fn len(&self) -> u32 {
         self.slots.len() as u32

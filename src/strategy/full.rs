@@ -35,7 +35,7 @@ pub(super) fn run(
         own,
         keep,
         worlds,
-        ledger: Ledger::default(),
+        ledger: Ledger::for_items(&rollout.items),
         memory: Memory::default(),
         judged: Vec::new(),
         run_calls: Vec::new(),
