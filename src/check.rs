@@ -22,7 +22,7 @@ use finding::Findings;
 pub struct Checked {
     /// The findings, by line.
     pub findings: Vec<Finding>,
-    /// The default run they were judged by.
+    /// The default run they were judged by, see [`strategy::run_briefly`].
     pub run: Run,
     /// The calls that are open at the end.
     pub open_calls: Vec<OpenCall>,
@@ -30,7 +30,7 @@ pub struct Checked {
 
 /// Checks a session.
 pub fn check(session: &Session, options: &Options) -> Checked {
-    let run = strategy::run(session, strategy::default_for(session), options);
+    let run = strategy::run_briefly(session, strategy::default_for(session), options);
     let open_calls = timeline::open_calls(session);
     let mut findings = Findings::default();
     match session {

@@ -165,6 +165,11 @@ pub fn judge(
         .iter()
         .map(|&world| (world, decision(world)))
         .collect();
+    conclude(&decisions, relevant)
+}
+
+/// Puts together what one world of each group does, the groups nearest to the defaults first.
+pub fn conclude(decisions: &[(World, Decision)], relevant: &[Policy]) -> Outcome {
     let refused = decisions.iter().find_map(|(_, decision)| match decision {
         Decision::Refused(fault) => Some(*fault),
         _ => None,
@@ -182,7 +187,7 @@ pub fn judge(
         Some(_) if !accepted => Outcome::Unknown,
         Some(fault) => Outcome::Depends {
             fault,
-            on: deciding(&decisions, relevant),
+            on: deciding(decisions, relevant),
         },
     }
 }

@@ -5,6 +5,7 @@
 //! four-byte handle. Knows no wire format.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::num::NonZeroU32;
 
 use hashbrown::HashTable;
 
@@ -13,11 +14,11 @@ pub type LineNo = u32;
 
 /// A `(family, call_id)` pair of one session, see [`crate::wire::item::Family`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallKey(pub u32);
+pub struct CallKey(NonZeroU32);
 
 /// An item `id` of one session. Only equality is kept, not the text: the text is read again from its line when needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ItemKey(pub u32);
+pub struct ItemKey(NonZeroU32);
 
 /// A response id of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +27,30 @@ pub struct ResponseKey(pub u32);
 /// Index of an item in a session's [`crate::wire::item::Items`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemIndex(pub u32);
+
+macro_rules! dense {
+    ($name:ident) => {
+        impl $name {
+            /// The key of this number, counted from 0.
+            pub fn new(number: u32) -> Self {
+                Self(NonZeroU32::MIN.saturating_add(number))
+            }
+
+            /// Its number, counted from 0.
+            pub fn number(self) -> u32 {
+                self.0.get() - 1
+            }
+
+            /// Its number as an index.
+            pub fn index(self) -> usize {
+                self.number() as usize
+            }
+        }
+    };
+}
+
+dense!(CallKey);
+dense!(ItemKey);
 
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
@@ -97,6 +122,8 @@ fn slice<'a>(ends: &[u32], bytes: &'a [u8], number: u32) -> &'a [u8] {
 pub struct HashInterner {
     table: HashTable<u32>,
     hashes: Vec<u64>,
+    /// How many texts were forgotten.
+    before: u32,
     hasher: Hasher,
 }
 
@@ -107,7 +134,7 @@ impl HashInterner {
         let hashes = &self.hashes;
         let get = |n: u32| hashes.get(n as usize).copied().unwrap_or(0);
         if let Some(&found) = self.table.find(hash, |&n| get(n) == hash) {
-            return found;
+            return self.before + found;
         }
         let number = self.hashes.len() as u32;
         self.hashes.push(hash);
@@ -115,17 +142,24 @@ impl HashInterner {
         self.table.insert_unique(hash, number, |&n| {
             hashes.get(n as usize).copied().unwrap_or(0)
         });
-        number
+        self.before + number
+    }
+
+    /// Forgets the texts: those that come from now on are new ones.
+    pub fn forget(&mut self) {
+        self.before += self.hashes.len() as u32;
+        self.table = HashTable::new();
+        self.hashes = Vec::new();
     }
 
     /// How many different texts there are.
     pub fn len(&self) -> usize {
-        self.hashes.len()
+        self.before as usize + self.hashes.len()
     }
 
     /// Whether nothing was interned.
     pub fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
+        self.len() == 0
     }
 }
 

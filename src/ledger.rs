@@ -11,7 +11,7 @@ mod edits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{CallKey, ItemIndex, ItemKey};
-use crate::wire::item::{Author, Flags, Item, ItemKind};
+use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
 
 pub use edits::{Edits, Insert};
 
@@ -36,12 +36,12 @@ pub struct Slot {
 impl Slot {
     /// The pair the item belongs to.
     pub fn call(&self) -> Option<CallKey> {
-        (self.call != NONE).then_some(CallKey(self.call))
+        (self.call != NONE).then_some(CallKey::new(self.call))
     }
 
     /// The item's id.
     pub fn id(&self) -> Option<ItemKey> {
-        (self.id != NONE).then_some(ItemKey(self.id))
+        (self.id != NONE).then_some(ItemKey::new(self.id))
     }
 }
 
@@ -61,6 +61,8 @@ pub struct Pair {
     output_kinds: u8,
 }
 
+const APPROVAL: u8 = 4;
+
 const EMPTY: Pair = Pair {
     calls: 0,
     outputs: 0,
@@ -71,10 +73,11 @@ const EMPTY: Pair = Pair {
     output_kinds: 0,
 };
 
-/// Bit of a local shell call or of its own kind of output; everything else is bit 1 of its family.
+/// Bit of a local shell call or of its own kind of output, and of approvals; everything else is bit 1 of its family.
 fn kind_bit(kind: ItemKind) -> u8 {
     match kind {
         ItemKind::LocalShellCall | ItemKind::LocalShellCallOutput => 2,
+        ItemKind::McpApprovalRequest | ItemKind::McpApprovalResponse => APPROVAL,
         _ => 1,
     }
 }
@@ -100,6 +103,10 @@ impl Pair {
             first_output,
             ..self
         }
+    }
+
+    fn is_open_approval(&self) -> bool {
+        self.call_kinds & APPROVAL != 0 && self.is_open()
     }
 
     /// Whether a call has no output that answers its kind.
@@ -147,16 +154,29 @@ pub struct Ledger {
     pairs: Vec<Pair>,
     id_counts: Vec<u32>,
     open: BTreeMap<u32, CallKey>,
+    open_approvals: usize,
     orphans: BTreeMap<u32, CallKey>,
     early: BTreeMap<u32, CallKey>,
     extra_outputs: BTreeSet<CallKey>,
     extra_calls: BTreeSet<CallKey>,
     duplicate_ids: BTreeMap<u32, ItemKey>,
     ill_formed: BTreeSet<u32>,
+    too_long: BTreeSet<u32>,
     lone_reasoning: BTreeSet<u32>,
 }
 
 impl Ledger {
+    /// An empty ledger with room for all items of a session, so that a large one is never moved.
+    pub fn for_items(items: &Items) -> Self {
+        Self {
+            // a probe adds one more
+            slots: Vec::with_capacity(items.len() + 1),
+            pairs: Vec::with_capacity(items.call_count()),
+            id_counts: Vec::with_capacity(items.id_count()),
+            ..Self::default()
+        }
+    }
+
     /// How many items there are.
     pub fn len(&self) -> u32 {
         self.slots.len() as u32
@@ -179,12 +199,17 @@ impl Ledger {
 
     /// How the calls and outputs of one id stand.
     pub fn pair(&self, key: CallKey) -> Pair {
-        self.pairs.get(key.0 as usize).copied().unwrap_or(EMPTY)
+        self.pairs.get(key.index()).copied().unwrap_or(EMPTY)
     }
 
     /// Calls without an output, by the place of the first call.
     pub fn open(&self) -> &BTreeMap<u32, CallKey> {
         &self.open
+    }
+
+    /// How many of the open calls are approval requests.
+    pub fn open_approvals(&self) -> usize {
+        self.open_approvals
     }
 
     /// Outputs without a call, by the place of the first output.
@@ -217,6 +242,11 @@ impl Ledger {
         &self.ill_formed
     }
 
+    /// Those of [`Ledger::ill_formed`] whose call id is too long.
+    pub fn too_long(&self) -> &BTreeSet<u32> {
+        &self.too_long
+    }
+
     /// Places of reasoning items with an id that something else than the model's next item follows. Reasoning at the
     /// very end is not among them: what follows it may still come.
     pub fn lone_reasoning(&self) -> &BTreeSet<u32> {
@@ -240,7 +270,7 @@ impl Ledger {
     /// Adds an item at the end.
     pub fn push(&mut self, index: ItemIndex, item: &Item) {
         let position = self.len();
-        let call = item.call.map_or(NONE, |key| key.0);
+        let call = item.call.map_or(NONE, CallKey::number);
         let id = match item.id {
             // these name another item's id; they have none of their own
             Some(id)
@@ -249,7 +279,7 @@ impl Ledger {
                     ItemKind::ItemReference | ItemKind::LocalShellCallOutput
                 ) =>
             {
-                id.0
+                id.number()
             }
             _ => NONE,
         };
@@ -270,11 +300,14 @@ impl Ledger {
         if id != NONE {
             let count = self.count_id(id, 1);
             if count > 1 {
-                self.duplicate_ids.insert(position, ItemKey(id));
+                self.duplicate_ids.insert(position, ItemKey::new(id));
             }
         }
         if item.flags.has(Flags::BAD_ID) || item.flags.has(Flags::LONG_CALL_ID) {
             self.ill_formed.insert(position);
+        }
+        if item.flags.has(Flags::LONG_CALL_ID) {
+            self.too_long.insert(position);
         }
         self.slots.push(Slot {
             item: index,
@@ -302,6 +335,7 @@ impl Ledger {
                 self.duplicate_ids.remove(&position);
             }
             self.ill_formed.remove(&position);
+            self.too_long.remove(&position);
             if let Some(before) = position.checked_sub(1) {
                 self.lone_reasoning.remove(&before);
             }
@@ -364,13 +398,15 @@ impl Ledger {
     }
 
     fn set_pair(&mut self, key: CallKey, old: Pair, new: Pair) {
-        let at = key.0 as usize;
+        let at = key.index();
         if self.pairs.len() <= at {
             self.pairs.resize(at + 1, EMPTY);
         }
         if let Some(slot) = self.pairs.get_mut(at) {
             *slot = new;
         }
+        self.open_approvals += usize::from(new.is_open_approval());
+        self.open_approvals -= usize::from(old.is_open_approval());
         replace(
             &mut self.open,
             key,

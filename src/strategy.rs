@@ -155,6 +155,23 @@ impl Default for Options {
 ///
 /// The result has no requests if the session holds none and none can be rebuilt.
 pub fn run(session: &Session, strategy: Strategy, options: &Options) -> Run {
+    run_keeping(session, strategy, options, Keep::All)
+}
+
+/// The same, but of requests in a row of which the same is to be said only the first is sure to be in the result.
+pub fn run_briefly(session: &Session, strategy: Strategy, options: &Options) -> Run {
+    run_keeping(session, strategy, options, Keep::First)
+}
+
+/// Which requests a run lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    All,
+    /// Of those in a row that are alike, the first; none that is accepted as it stands.
+    First,
+}
+
+fn run_keeping(session: &Session, strategy: Strategy, options: &Options, keep: Keep) -> Run {
     let worlds = WorldSet::fixed(&options.policies);
     let resolved = if strategy == Strategy::AsClient {
         as_client::resolve(session)
@@ -179,6 +196,7 @@ pub fn run(session: &Session, strategy: Strategy, options: &Options) -> Run {
             worlds,
             options,
             strategy == Strategy::AsClient,
+            keep,
         ),
     };
     run.strategy = strategy;

@@ -3,9 +3,9 @@
 use super::finding::{Finding, Findings, Rule, Severity, sentence};
 use crate::ids::CallKey;
 use crate::ledger::Ledger;
-use crate::rollout::{Rollout, Step};
+use crate::rollout::Rollout;
 use crate::strategy::{Run, Verdict};
-use crate::timeline::{Cause, OpenCall};
+use crate::timeline::{Cause, OpenCall, raw_ledger};
 use crate::wire::item::{Flags, ItemKind, Items};
 
 pub(super) fn collect(
@@ -38,14 +38,7 @@ pub(super) fn collect(
         finding.message.push_str(&open.cause.words());
         findings.add(finding);
     }
-    let mut raw = Ledger::default();
-    for step in &rollout.steps {
-        if let Step::Item(index) = step
-            && let Some(item) = rollout.items.get(*index)
-        {
-            raw.push(*index, item);
-        }
-    }
+    let raw = raw_ledger(rollout);
     of_ledger(&raw, &rollout.items, 0, None, findings);
 }
 

@@ -1,6 +1,8 @@
 //! `replay SESSION…`.
 
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Environment;
 use super::args::ReplayArgs;
@@ -197,11 +199,34 @@ fn table(report: &SessionReport, options: &Options) -> Vec<Run> {
     if nothing_to_compare {
         return Vec::new();
     }
-    replay::others(&report.runs)
-        .into_iter()
-        .map(|strategy| strategy::run(&report.session, strategy, options))
-        .collect()
+    let others = replay::others(&report.runs);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    if workers < 2 || report.runs.iter().all(|run| run.requests.len() < MANY) {
+        return others
+            .into_iter()
+            .map(|strategy| strategy::run(&report.session, strategy, options))
+            .collect();
+    }
+    let runs: Vec<OnceLock<Run>> = others.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(others.len()) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let (Some(strategy), Some(run)) = (others.get(at), runs.get(at)) else {
+                        break;
+                    };
+                    run.get_or_init(|| strategy::run(&report.session, *strategy, options));
+                }
+            });
+        }
+    });
+    runs.into_iter().filter_map(OnceLock::into_inner).collect()
 }
+
+/// Sessions with fewer requests are run under all strategies before a second thread has begun.
+const MANY: usize = 500;
 
 fn write_story(
     folder: &Path,

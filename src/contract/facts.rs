@@ -99,6 +99,13 @@ pub struct Reads {
 impl Facts {
     /// Reads the facts off a context with `edits` made to it.
     pub fn read(ledger: &Ledger, edits: &Edits, reads: Reads) -> Self {
+        let mut facts = Self::of_pairs(ledger, edits);
+        facts.read_form(ledger, edits, reads);
+        facts
+    }
+
+    /// The part of the facts that lies in calls and outputs.
+    pub(crate) fn of_pairs(ledger: &Ledger, edits: &Edits) -> Self {
         let touched = if edits.is_empty() {
             BTreeMap::new()
         } else {
@@ -119,7 +126,10 @@ impl Facts {
         }
         if !ledger.open().is_empty() {
             // approvals and other calls share one set; look on until one of each was seen
-            for other_than in [true, false] {
+            let approvals = ledger.open_approvals();
+            let others = ledger.open().len() - approvals;
+            let kinds = [(true, approvals), (false, others)];
+            for (other_than, _) in kinds.into_iter().filter(|(_, count)| *count > 0) {
                 let is = |key: &CallKey| {
                     untouched(key)
                         && (ledger.open_kind(*key) == ItemKind::McpApprovalRequest) == other_than
@@ -139,6 +149,10 @@ impl Facts {
                 facts.add_pair(ledger, edits, key, ledger.pair(key), which);
             }
         }
+        let mut inserted = BTreeMap::new();
+        for insert in &edits.inserts {
+            inserted.entry(insert.call).or_insert(insert.kind);
+        }
         for (&key, &pair) in &touched {
             let kinds = [
                 (pair.is_open(), Which::Open),
@@ -149,7 +163,8 @@ impl Facts {
             ];
             for (holds, which) in kinds {
                 if holds {
-                    facts.add_touched(ledger, edits, key, pair, which);
+                    let kind = inserted.get(&key).copied();
+                    facts.add_touched(ledger, edits, key, pair, which, kind);
                 }
             }
         }
@@ -168,11 +183,11 @@ impl Facts {
                 stored: true,
             });
         }
-        facts.read_form(ledger, edits, reads);
         facts
     }
 
-    fn read_form(&mut self, ledger: &Ledger, edits: &Edits, reads: Reads) {
+    /// Adds the part of the facts that does not lie in calls and outputs.
+    pub(crate) fn read_form(&mut self, ledger: &Ledger, edits: &Edits, reads: Reads) {
         let kept = |position: &u32| edits.removed.binary_search(position).is_err();
         let at = |position: u32, kind: RefusalKind| {
             let slot = ledger.slot(position)?;
@@ -206,14 +221,9 @@ impl Facts {
         } else {
             // a client may leave item ids out, but it cannot shorten a call id
             let long = ledger
-                .ill_formed()
+                .too_long()
                 .range(reads.input_from..)
-                .find(|position| {
-                    kept(position)
-                        && ledger
-                            .slot(**position)
-                            .is_some_and(|s| s.flags.has(Flags::LONG_CALL_ID))
-                });
+                .find(|position| kept(position));
             self.ill_formed = long.and_then(|&position| {
                 let fault = at(position, RefusalKind::CallIdTooLong)?;
                 Some(Fault {
@@ -273,6 +283,7 @@ impl Facts {
         key: CallKey,
         pair: Pair,
         which: Which,
+        inserted: Option<ItemKind>,
     ) {
         let mut call_kind = ItemKind::Other;
         let mut output_kind = ItemKind::Other;
@@ -287,8 +298,7 @@ impl Facts {
             }
         }
         if output_kind == ItemKind::Other {
-            let inserted = edits.inserts.iter().find(|insert| insert.call == key);
-            output_kind = inserted.map_or(output_kind, |insert| insert.kind);
+            output_kind = inserted.unwrap_or(output_kind);
         }
         self.add(key, pair, which, (call_kind, output_kind));
     }

@@ -251,6 +251,12 @@ impl WorldSet {
             .is_some_and(|word| word >> (world.0 % 64) & 1 == 1)
     }
 
+    fn add(&mut self, world: World) {
+        if let Some(word) = self.0.get_mut(world.0 as usize / 64) {
+            *word |= 1 << (world.0 % 64);
+        }
+    }
+
     /// Whether no world is left.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
@@ -274,12 +280,16 @@ impl WorldSet {
         if relevant.is_empty() {
             return self.iter().take(1).collect();
         }
-        let mut seen: Vec<Vec<usize>> = Vec::new();
+        let mut seen = Self([0; 6]);
         let mut found = Vec::new();
         for world in self.iter() {
-            let values: Vec<usize> = relevant.iter().map(|&policy| world.value(policy)).collect();
-            if !seen.contains(&values) {
-                seen.push(values);
+            // the world with the same values of the relevant policies and the first of all others
+            let like = relevant
+                .iter()
+                .map(|&policy| world.value(policy) as u16 * policy.stride())
+                .sum();
+            if !seen.contains(World(like)) {
+                seen.add(World(like));
                 found.push(world);
             }
         }

@@ -1,6 +1,6 @@
 //! What a strategy would add to a sequence and take from it, answered without doing it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{EMPTY, Ledger, Pair};
 use crate::ids::CallKey;
@@ -59,33 +59,25 @@ impl Edits {
     /// The pairs that the edits touch, as they stand afterwards. Places are those after the edits, doubled in resolution
     /// by nothing: only their order counts, so an insertion before place `p` stands between `p - 1` and `p`.
     pub fn touched(&self, ledger: &Ledger) -> BTreeMap<CallKey, Pair> {
-        let own = self
-            .inserts
+        let mut touched: BTreeMap<CallKey, Pair> = self
+            .removed
             .iter()
-            .filter(|insert| !insert.is_foreign(ledger));
-        let mut keys: BTreeSet<CallKey> = own.map(|insert| insert.call).collect();
-        keys.extend(
-            self.removed
-                .iter()
-                .filter_map(|&at| ledger.slot(at)?.call()),
-        );
-        keys.into_iter()
-            .map(|key| (key, self.pair_after(ledger, key)))
-            .collect()
-    }
-
-    fn pair_after(&self, ledger: &Ledger, key: CallKey) -> Pair {
-        let mut pair = EMPTY;
-        for (position, slot) in ledger.uses(key) {
-            if self.removed.binary_search(&position).is_err() {
-                pair.add(self.moved(position), slot.kind);
-            }
-        }
+            .filter_map(|&at| ledger.slot(at)?.call())
+            .map(|key| (key, EMPTY))
+            .collect();
         for (index, insert) in self.inserts.iter().enumerate() {
-            if insert.call == key && !insert.is_foreign(ledger) {
+            if !insert.is_foreign(ledger) {
+                let pair = touched.entry(insert.call).or_insert(EMPTY);
                 pair.add(self.place_of(index), insert.kind);
             }
         }
-        pair
+        for (key, pair) in &mut touched {
+            for (position, slot) in ledger.uses(*key) {
+                if self.removed.binary_search(&position).is_err() {
+                    pair.add(self.moved(position), slot.kind);
+                }
+            }
+        }
+        touched
     }
 }

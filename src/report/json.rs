@@ -121,7 +121,7 @@ fn request(request: &Judged, report: &SessionReport, items: &Items) -> Value {
         "refusal": request.refusal.as_ref().map(|fault| refusal(fault, report, items)),
         "depends_on": depends,
         "injected": injected,
-        "removed": request.removed,
+        "removed": &*request.removed,
         "first_divergence": Value::Null,
     })
 }

@@ -1,6 +1,8 @@
 //! A replay for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::picture;
 use super::safe;
@@ -345,12 +347,19 @@ fn strategies(out: &mut String, runs: &[&Run], items: &Items, paint: Paint) {
 /// What a run changed, in a few words.
 fn does(run: &Run, items: &Items) -> String {
     let mut said: Vec<String> = Vec::new();
-    let mut told: Vec<CallKey> = Vec::new();
-    for made_up in run.requests.iter().flat_map(|request| &request.injected) {
-        if told.contains(&made_up.call) {
+    let mut told: BTreeSet<CallKey> = BTreeSet::new();
+    let lists = run.requests.iter().map(|request| &request.injected);
+    let mut before = None;
+    // requests that are changed alike share one list
+    let fresh = lists.filter(|list| {
+        let shared = before.is_some_and(|before| Arc::ptr_eq(before, list));
+        before = Some(*list);
+        !shared
+    });
+    for made_up in fresh.flat_map(|list| list.iter()) {
+        if !told.insert(made_up.call) {
             continue;
         }
-        told.push(made_up.call);
         if told.len() > 2 {
             continue;
         }

@@ -182,6 +182,7 @@ impl<'l> Builder<'l> {
         rollout.bytes = end.bytes;
         rollout.problems.sort_by_key(|problem| problem.line);
         rollout.steps.shrink_to_fit();
+        rollout.items.finish();
         Ok(rollout)
     }
 

@@ -411,7 +411,7 @@ impl Builder {
             }) = self.recording.items.get(index)
                 && kind.is_call()
             {
-                self.lanes.called(lane, call.0);
+                self.lanes.called(lane, call.number());
             }
             done.push(index);
         }

@@ -312,7 +312,7 @@ impl Lanes {
             .iter()
             .rev()
             .filter_map(|index| items.get(*index)?.call)
-            .find_map(|call| self.by_call.get(&call.0).copied())
+            .find_map(|call| self.by_call.get(&call.number()).copied())
     }
 
     fn by_history(&self, input: &[ItemIndex], items: &Items, prints: &[u64]) -> Option<u32> {

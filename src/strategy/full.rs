@@ -3,18 +3,22 @@
 //! In front of each run of model-made items stood a request: its input is the effective history up to there. One ledger
 //! follows the file; no request is ever built, so the work is linear in the file.
 
+mod memo;
+
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use memo::Memo;
 
 use super::judge::{Case, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, View};
 use super::retries::Budget;
-use super::run::{Judged, Origin, Run, Score, injected, is_finished, picture};
-
-use super::{Options, Probe, Strategy};
+use super::run::{self, Injected, Judged, Origin, Run, Score, is_finished, picture};
+use super::{Keep, Options, Probe, Strategy};
 use crate::clock::{Clock, FixedClock};
-use crate::contract::{Outcome, WorldSet};
+use crate::contract::{Facts, Fault, Outcome, Reads, WorldSet, same_fault};
 use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::ledger::Ledger;
+use crate::ledger::{Edits, Ledger};
 use crate::rollout::effective::{Change, Effective};
 use crate::rollout::{Era, Rollout, Step};
 use crate::session::exchange::{RecordedRefusal, Transport};
@@ -28,13 +32,15 @@ pub(super) fn run(
     worlds: WorldSet,
     options: &Options,
     own: bool,
+    keep: Keep,
 ) -> Run {
     let mut runner = Runner {
         rollout,
         strategy,
         own,
+        keep,
         worlds,
-        ledger: Ledger::default(),
+        ledger: Ledger::for_items(&rollout.items),
         memory: Memory::default(),
         judged: Vec::new(),
         run_calls: Vec::new(),
@@ -46,8 +52,9 @@ pub(super) fn run(
         user_line: None,
         unanswered: None,
         waiting: false,
+        in_turn: false,
         silent_end: None,
-        ended: BTreeSet::new(),
+        ended: vec![false; rollout.items.call_count()],
         false_calls: BTreeSet::new(),
         lost: BTreeSet::new(),
         real_outputs_kept: true,
@@ -55,12 +62,50 @@ pub(super) fn run(
         sent: 0,
         budget: Budget::of(rollout),
         clock: FixedClock::default(),
+        user: None,
+        memo: None,
+        nothing_injected: Arc::default(),
+        nothing_removed: Arc::default(),
     };
     runner.walk();
     if options.probe != Probe::Never {
         runner.probe();
     }
     runner.conclude()
+}
+
+/// Whether a request says anything that the one kept before it does not.
+fn tells_more(judged: &Judged, last: Option<&Judged>) -> bool {
+    if judged.recorded.is_some() || judged.agrees.is_some() || judged.loops {
+        return true;
+    }
+    let alike = |last: &Judged| match (&judged.outcome, &last.outcome) {
+        (Outcome::Accepted, Outcome::Accepted) => judged.changed == last.changed,
+        (Outcome::Refused(fault), Outcome::Refused(last)) => same_fault(fault, last),
+        (Outcome::Unknown, Outcome::Unknown) => true,
+        _ => false,
+    };
+    let is_clean = judged.outcome == Outcome::Accepted && !judged.changed;
+    !is_clean && !last.is_some_and(alike)
+}
+
+/// What of a request is looked at: the whole history is its input. Current Codex keeps only ids of the right form;
+/// older ones wrote ids they did not send.
+const READS: Reads = Reads {
+    input_from: 0,
+    exact_ids: false,
+};
+
+/// What is said of one request.
+#[derive(Clone)]
+struct Found {
+    outcome: Outcome,
+    agrees: Option<bool>,
+    refusal: Option<Fault>,
+    sends: u32,
+    loops: bool,
+    injected: Arc<[Injected]>,
+    removed: Arc<[u32]>,
 }
 
 #[expect(
@@ -71,6 +116,7 @@ struct Runner<'a> {
     rollout: &'a Rollout,
     strategy: Strategy,
     own: bool,
+    keep: Keep,
     worlds: WorldSet,
     ledger: Ledger,
     memory: Memory,
@@ -91,10 +137,12 @@ struct Runner<'a> {
     unanswered: Option<LineNo>,
     /// Whether a message or an output waits for the model.
     waiting: bool,
+    /// Whether a turn began that did not end yet.
+    in_turn: bool,
     /// The line on which a turn ended without an error although something waited for the model.
     silent_end: Option<LineNo>,
     /// Tools that ended, by the file's own events.
-    ended: BTreeSet<CallKey>,
+    ended: Vec<bool>,
     false_calls: BTreeSet<CallKey>,
     lost: BTreeSet<ItemIndex>,
     real_outputs_kept: bool,
@@ -102,6 +150,11 @@ struct Runner<'a> {
     sent: u32,
     budget: Budget,
     clock: FixedClock,
+    /// The place of the last user message.
+    user: Option<u32>,
+    memo: Option<Memo>,
+    nothing_injected: Arc<[Injected]>,
+    nothing_removed: Arc<[u32]>,
 }
 
 impl Runner<'_> {
@@ -111,16 +164,30 @@ impl Runner<'_> {
         for step in &rollout.steps {
             match step {
                 Step::Item(index) => self.before_item(*index),
-                Step::TurnStarted(_) | Step::Meta(_) => self.boundary(),
+                Step::Meta(_) => self.boundary(),
+                Step::TurnStarted(_) => {
+                    self.boundary();
+                    if std::mem::replace(&mut self.in_turn, true) {
+                        // the turn before never ended: the process did, and with it what it remembered
+                        self.memory = Memory::default();
+                    }
+                }
                 Step::TurnAborted(..) => {
                     self.waiting = false;
+                    self.in_turn = false;
                     self.boundary();
                     self.memory.over(true);
                 }
                 Step::TurnComplete(line, error) => self.turn_complete(*line, *error),
                 Step::ResponseEnded(..) => self.response_over = true,
                 Step::ToolEnded(_, call) => {
-                    self.ended.insert(*call);
+                    if let Some(ended) = self.ended.get_mut(call.index())
+                        && !*ended
+                    {
+                        *ended = true;
+                        let is_mended = |memo: &Memo| memo.mends(*call);
+                        self.memo = self.memo.take().filter(|memo| !is_mended(memo));
+                    }
                 }
                 _ => {}
             }
@@ -128,17 +195,17 @@ impl Runner<'_> {
                 Change::None => {}
                 Change::Pushed(index) => self.push(index),
                 Change::Truncated(length) => {
+                    self.forget_places();
                     self.ledger.truncate(length as u32);
                     self.boundary();
                     self.waiting = false;
                     self.user_line = None;
                 }
                 Change::Replaced => {
+                    self.forget_places();
                     self.ledger.truncate(0);
                     for index in effective.path() {
-                        if let Some(item) = rollout.items.get(*index) {
-                            self.ledger.push(*index, item);
-                        }
+                        self.push(*index);
                     }
                     self.boundary();
                     self.waiting = false;
@@ -178,6 +245,7 @@ impl Runner<'_> {
             self.silent_end = Some(line);
         }
         self.waiting = false;
+        self.in_turn = false;
         self.boundary();
     }
 
@@ -209,7 +277,9 @@ impl Runner<'_> {
                 }
                 self.boundary();
                 // a client that writes no aborts knows of an unfinished turn by the calls it left
-                self.memory.over(!self.ledger.open().is_empty());
+                if !self.ledger.open().is_empty() {
+                    self.memory.over(true);
+                }
                 self.waiting = true;
                 self.turn += 1;
                 self.user_line = Some(item.line);
@@ -244,8 +314,17 @@ impl Runner<'_> {
 
     fn push(&mut self, index: ItemIndex) {
         if let Some(item) = self.rollout.items.get(index) {
+            if item.author == Author::User {
+                self.user = Some(self.ledger.len());
+            }
             self.ledger.push(index, item);
         }
+    }
+
+    /// Places are about to mean other items.
+    fn forget_places(&mut self) {
+        self.memo = None;
+        self.user = None;
     }
 
     fn request(
@@ -255,78 +334,26 @@ impl Runner<'_> {
         refusal: Option<RecordedRefusal>,
         answered: bool,
     ) {
-        let nothing = BTreeSet::new();
-        let view = View {
-            logical: &self.ledger,
-            answered: &nothing,
-            new_turn: self.user_line.is_some() || origin == Origin::Probe,
-            again: false,
-            partial: false,
-            memory: &self.memory,
-            sees_all: true,
-        };
-        let plan = plan::plan(self.strategy, &view);
-        let edits = if plan.front.is_empty() {
-            plan.edits.clone()
-        } else {
-            plan.front_edits(0)
-        };
-        let variant = || Variant {
-            ledger: &self.ledger,
-            input_from: 0,
-            edits: edits.clone(),
-            state: StateFault {
-                partial: self.rollout.incomplete,
-                ..StateFault::default()
-            },
-        };
-        let case = Case {
-            variants: [variant(), variant(), variant()],
-            // current Codex keeps only ids of the right form; older ones wrote ids they did not send
-            exact_ids: false,
-            retry: plan::retry(self.strategy),
-        };
         let recorded = match (&refusal, self.own) {
             (Some(refusal), true) => Recorded::Refused(refusal),
             _ => Recorded::Nothing,
         };
-        let mut worlds = self.worlds;
-        let mut judgement = case.judge(&self.rollout.items, &mut worlds, recorded);
-        // that an answer stands in the file settles what the contract leaves open, but proves nothing against the
-        // contract: the file may have lost what the request carried
-        if answered && self.own && matches!(judgement.outcome, Outcome::Depends { .. }) {
-            judgement = case.judge(&self.rollout.items, &mut worlds, Recorded::Accepted);
-            judgement.agrees = None;
-        }
-        // the file itself shows that this request got through: what the contract misses, the file has lost since
-        if answered && self.own && matches!(judgement.outcome, Outcome::Refused(_)) {
-            judgement.outcome = Outcome::Accepted;
+        let is_plain = matches!(recorded, Recorded::Nothing) && !self.rollout.incomplete;
+        let mut judgement = if is_plain && Memo::helps(self) {
+            self.judge_again(answered)
+        } else {
+            let edits = self.plan(origin);
+            self.judge(edits, None, recorded, answered)
+        };
+        if self.user_line.is_some() {
+            // what the last turn left is carried once, then forgotten
+            self.memory.over(false);
         }
         if self.own && matches!(judgement.outcome, Outcome::Refused(_)) {
             judgement.sends += self.budget.spend(&mut self.clock);
         }
-        self.worlds = worlds;
-        let finished =
-            |call: CallKey| is_finished(&self.ledger, call) || self.ended.contains(&call);
-        let injected = injected(&judgement.edits, 0, &finished);
-        for made_up in injected.iter().filter(|made_up| made_up.is_false) {
-            self.false_calls.insert(made_up.call);
-        }
-        for &position in &judgement.edits.removed {
-            if let Some(slot) = self.ledger.slot(position) {
-                self.lost.insert(slot.item);
-                if slot.kind.is_output()
-                    && slot
-                        .call()
-                        .is_some_and(|call| !self.ledger.pair(call).is_orphan())
-                {
-                    self.real_outputs_kept = false;
-                }
-            }
-        }
         self.sent += judgement.sends;
         self.answered = answered;
-        let changed = !judgement.edits.is_empty();
         let mut shown = Vec::new();
         if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
             (self.pictured, &judgement.outcome)
@@ -334,7 +361,7 @@ impl Runner<'_> {
             shown = picture(&self.ledger, fault, 0);
             self.pictured = true;
         }
-        self.judged.push(Judged {
+        let judged = Judged {
             lane: 0,
             exchange: None,
             turn: self.turn,
@@ -349,12 +376,115 @@ impl Runner<'_> {
             agrees: judgement.agrees,
             attempts: judgement.sends,
             refusal: judgement.refusal,
-            injected,
-            removed: judgement.edits.removed,
-            changed,
+            changed: !judgement.injected.is_empty() || !judgement.removed.is_empty(),
+            injected: judgement.injected,
+            removed: judgement.removed,
             loops: judgement.loops,
             shown,
-        });
+        };
+        if self.keep == Keep::All || tells_more(&judged, self.judged.last()) {
+            self.judged.push(judged);
+        }
+    }
+
+    /// The changes that the strategy makes before sending.
+    fn plan(&self, origin: Origin) -> Edits {
+        let nothing = BTreeSet::new();
+        let view = View {
+            logical: &self.ledger,
+            answered: &nothing,
+            new_turn: self.user_line.is_some() || origin == Origin::Probe,
+            again: false,
+            partial: false,
+            sees_all: !self.rollout.incomplete,
+            memory: &self.memory,
+        };
+        let plan = plan::plan(self.strategy, &view);
+        if plan.front.is_empty() {
+            plan.edits
+        } else {
+            plan.front_edits(0)
+        }
+    }
+
+    /// Judges the history with `edits` made to it; `facts` where they are known.
+    fn judge(
+        &mut self,
+        edits: Edits,
+        facts: Option<Facts>,
+        recorded: Recorded<'_>,
+        answered: bool,
+    ) -> Found {
+        let mut facts = facts.unwrap_or_else(|| Facts::read(&self.ledger, &edits, READS));
+        // the calls may stand in a beginning that was not found
+        facts.unknown_state |= self.rollout.incomplete && facts.orphans.first.is_some();
+        let variant = |edits: Edits| Variant {
+            ledger: &self.ledger,
+            input_from: READS.input_from,
+            edits,
+            state: StateFault::default(),
+        };
+        let case = Case {
+            variants: [
+                variant(edits.clone()),
+                variant(edits.clone()),
+                variant(edits),
+            ],
+            exact_ids: READS.exact_ids,
+            retry: plan::retry(self.strategy),
+        };
+        let facts = [facts; 3];
+        let items = &self.rollout.items;
+        let mut worlds = self.worlds;
+        let mut judgement = case.judge_facts(items, &mut worlds, recorded, case.retry, &facts);
+        // that an answer stands in the file settles what the contract leaves open, but proves nothing against the
+        // contract: the file may have lost what the request carried
+        if answered && self.own && matches!(judgement.outcome, Outcome::Depends { .. }) {
+            let accepted = Recorded::Accepted;
+            judgement = case.judge_facts(items, &mut worlds, accepted, case.retry, &facts);
+            judgement.agrees = None;
+        }
+        // the file itself shows that this request got through: what the contract misses, the file has lost since
+        if answered && self.own && matches!(judgement.outcome, Outcome::Refused(_)) {
+            judgement.outcome = Outcome::Accepted;
+        }
+        self.worlds = worlds;
+        let edits = judgement.edits;
+        let mut injected = self.nothing_injected.clone();
+        if !edits.inserts.is_empty() {
+            let finished = |call: CallKey| {
+                is_finished(&self.ledger, call)
+                    || self.ended.get(call.index()).copied() == Some(true)
+            };
+            injected = run::injected(&edits, READS.input_from, &finished).into();
+        }
+        for made_up in injected.iter().filter(|made_up| made_up.is_false) {
+            self.false_calls.insert(made_up.call);
+        }
+        for &position in &edits.removed {
+            if let Some(slot) = self.ledger.slot(position) {
+                self.lost.insert(slot.item);
+                let answers = slot
+                    .call()
+                    .is_some_and(|call| !self.ledger.pair(call).is_orphan());
+                if slot.kind.is_output() && answers && !slot.flags.has(Flags::ABORTED) {
+                    self.real_outputs_kept = false;
+                }
+            }
+        }
+        let mut removed = self.nothing_removed.clone();
+        if !edits.removed.is_empty() {
+            removed = edits.removed.into();
+        }
+        Found {
+            outcome: judgement.outcome,
+            agrees: judgement.agrees,
+            refusal: judgement.refusal,
+            sends: judgement.sends,
+            loops: judgement.loops,
+            injected,
+            removed,
+        }
     }
 
     /// The request the client would send next, where something at the end asks for one.

@@ -1,11 +1,13 @@
 //! Judging one request in all worlds, with a strategy's changes made to it.
 
-use std::collections::BTreeSet;
+mod answers;
+
+use answers::Answers;
 
 use crate::contract::{self, Decision, Facts, Fault, Outcome, Policy, Reads, World, WorldSet};
 use crate::endpoint::{Context, Lookup};
 use crate::ids::{CallKey, ResponseKey};
-use crate::ledger::{Edits, Insert, Ledger};
+use crate::ledger::{Edits, Ledger};
 use crate::session::exchange::RecordedRefusal;
 use crate::wire::item::{ItemKind, Items};
 use crate::wire::refusal::RefusalKind;
@@ -133,6 +135,20 @@ pub(super) struct Judgement {
     pub(super) variant: usize,
 }
 
+impl Judgement {
+    fn of(outcome: Outcome, agrees: Option<bool>, shown: Attempted, world: World) -> Self {
+        Self {
+            outcome,
+            agrees,
+            edits: shown.edits,
+            refusal: shown.refusal,
+            sends: shown.sends,
+            loops: shown.loops,
+            variant: world.stored() as usize,
+        }
+    }
+}
+
 struct Attempted {
     decision: Decision,
     edits: Edits,
@@ -160,14 +176,16 @@ impl Case<'_> {
         retry: Retry,
     ) -> Judgement {
         let before = *worlds;
-        let judged = self.judge_seeing(items, worlds, recorded, retry, Sight::OfFile);
+        let facts = self.facts(Sight::OfFile);
+        let judged = self.judge_facts(items, worlds, recorded, retry, &facts);
         let hides = self.variants.iter().any(|variant| variant.state.partial);
         if judged.agrees != Some(false) || !hides {
             return judged;
         }
         // a recorded refusal of an output tells that its call does not stand in front of what is on file
         let mut kept = before;
-        let again = self.judge_seeing(items, &mut kept, recorded, retry, Sight::Whole);
+        let facts = self.facts(Sight::Whole);
+        let again = self.judge_facts(items, &mut kept, recorded, retry, &facts);
         if again.agrees == Some(true) {
             *worlds = kept;
             return again;
@@ -175,20 +193,25 @@ impl Case<'_> {
         judged
     }
 
-    fn judge_seeing(
+    /// The same, where the facts of the three variants are known.
+    pub(super) fn judge_facts(
         &self,
         items: &Items,
         worlds: &mut WorldSet,
         recorded: Recorded<'_>,
         retry: Retry,
-        sight: Sight,
+        facts: &[Facts; 3],
     ) -> Judgement {
-        let facts = self.facts(sight);
-        let mut relevant = contract::relevant(&facts);
+        let nearest = worlds.iter().next();
+        let mut relevant = contract::relevant(facts);
         let clean = relevant.is_empty()
             && facts
                 .iter()
                 .all(|f| contract::decide(f, World::DEFAULT) == Decision::Accepted);
+        if let (true, Some(nearest), Recorded::Nothing) = (clean, nearest, recorded) {
+            let sent = self.attempt(items, facts, nearest, Retry::No);
+            return Judgement::of(Outcome::Accepted, None, sent, nearest);
+        }
         if retry != Retry::No && !clean {
             // outputs put in front of their calls, or beside real ones, bring these into play
             for policy in [
@@ -202,56 +225,58 @@ impl Case<'_> {
                 }
             }
         }
-        let decision = |world: World| self.attempt(items, &facts, world, retry, sight).decision;
+        let mut attempts: Vec<(World, Attempted)> = worlds
+            .groups(&relevant)
+            .into_iter()
+            .map(|world| (world, self.attempt(items, facts, world, retry)))
+            .collect();
         let agrees = match recorded {
             Recorded::Nothing => None,
             _ if relevant.is_empty() => {
-                let world = worlds.iter().next().unwrap_or(World::DEFAULT);
-                Some(gives(items, decision(world), recorded))
+                let decision = match attempts.first() {
+                    Some((_, attempted)) => attempted.decision,
+                    None => self.attempt(items, facts, World::DEFAULT, retry).decision,
+                };
+                Some(gives(items, decision, recorded))
             }
             _ => {
-                let mut kept = *worlds;
-                let known: Vec<(World, bool)> = worlds
-                    .groups(&relevant)
-                    .into_iter()
-                    .map(|world| (world, gives(items, decision(world), recorded)))
-                    .collect();
-                kept.retain(|world| {
-                    let same = |other: World| {
-                        relevant
-                            .iter()
-                            .all(|&p| p.values().len() < 2 || world.value(p) == other.value(p))
-                    };
-                    known.iter().any(|&(other, gives)| gives && same(other))
-                });
-                let possible = !kept.is_empty();
+                let given = |it: &(World, Attempted)| gives(items, it.1.decision, recorded);
+                let possible = attempts.iter().any(given);
                 if possible {
-                    *worlds = kept;
+                    attempts.retain(given);
+                    worlds.retain(|world| {
+                        let same = |other: World| {
+                            relevant
+                                .iter()
+                                .all(|&p| p.values().len() < 2 || world.value(p) == other.value(p))
+                        };
+                        attempts.iter().any(|(other, _)| same(*other))
+                    });
                 }
                 Some(possible)
             }
         };
-        let outcome = contract::judge(worlds, &relevant, decision);
-        let nearest = worlds.iter().next().unwrap_or(World::DEFAULT);
-        let world = match &outcome {
+        let decisions: Vec<(World, Decision)> = attempts
+            .iter()
+            .map(|(world, attempted)| (*world, attempted.decision))
+            .collect();
+        let outcome = contract::conclude(&decisions, &relevant);
+        let shown = match &outcome {
             // show a world that does what is said
-            Outcome::Refused(_) | Outcome::Depends { .. } => worlds
-                .groups(&relevant)
-                .into_iter()
-                .find(|&world| matches!(decision(world), Decision::Refused(_)))
-                .unwrap_or(nearest),
-            _ => nearest,
+            Outcome::Refused(_) | Outcome::Depends { .. } => decisions
+                .iter()
+                .position(|(_, decision)| matches!(decision, Decision::Refused(_)))
+                .unwrap_or(0),
+            _ => 0,
         };
-        let shown = self.attempt(items, &facts, world, retry, sight);
-        Judgement {
-            outcome,
-            agrees,
-            edits: shown.edits,
-            refusal: shown.refusal,
-            sends: shown.sends,
-            loops: shown.loops,
-            variant: world.stored() as usize,
-        }
+        // the first group is that of the world nearest to the defaults
+        let (world, shown) = if shown < attempts.len() {
+            attempts.swap_remove(shown)
+        } else {
+            let world = World::DEFAULT;
+            (world, self.attempt(items, facts, world, retry))
+        };
+        Judgement::of(outcome, agrees, shown, world)
     }
 
     /// The same without the strategy's answers to refusals.
@@ -304,14 +329,7 @@ impl Case<'_> {
     }
 
     /// Sends, and sends again as the strategy would, in one world.
-    fn attempt(
-        &self,
-        items: &Items,
-        facts: &[Facts; 3],
-        world: World,
-        retry: Retry,
-        sight: Sight,
-    ) -> Attempted {
+    fn attempt(&self, items: &Items, facts: &[Facts; 3], world: World, retry: Retry) -> Attempted {
         let index = world.stored() as usize;
         let [nothing, sent, all] = &self.variants;
         let variant = [nothing, sent, all].get(index).copied().unwrap_or(nothing);
@@ -323,24 +341,31 @@ impl Case<'_> {
             sends: 1,
             loops: false,
         };
-        let mut answered: BTreeSet<CallKey> = BTreeSet::new();
-        while let Decision::Refused(fault) = tried.decision {
-            tried.refusal = Some(fault);
-            let Some(insert) = answer(retry, items, &fault, variant.input_from) else {
-                break;
-            };
-            if !answered.insert(insert.call) {
+        let Decision::Refused(mut fault) = tried.decision else {
+            return tried;
+        };
+        tried.refusal = Some(fault);
+        if retry == Retry::No || !variant.edits.is_empty() {
+            return tried;
+        }
+        let mut answers = Answers::new(variant.ledger, variant.input_from, first);
+        while let Some((call, kind)) = answer(retry, items, &fault) {
+            if answers.has(call) {
                 tried.loops = retry == Retry::ErrorBody1610;
                 break;
             }
-            let at = tried
-                .edits
-                .inserts
-                .partition_point(|other| other.before < insert.before);
-            tried.edits.inserts.insert(at, insert);
+            if !answers.add(call, kind) {
+                break;
+            }
             tried.sends += 1;
-            tried.decision = contract::decide(&self.facts_of(variant, &tried.edits, sight), world);
+            tried.decision = contract::decide(&answers.facts(), world);
+            match tried.decision {
+                Decision::Refused(next) => fault = next,
+                _ => break,
+            }
+            tried.refusal = Some(fault);
         }
+        tried.edits = answers.into_edits();
         tried
     }
 }
@@ -366,26 +391,18 @@ pub(super) fn judge_case(
 }
 
 /// The output that a strategy adds after reading a refusal.
-fn answer(retry: Retry, items: &Items, fault: &Fault, input_from: u32) -> Option<Insert> {
+fn answer(retry: Retry, items: &Items, fault: &Fault) -> Option<(CallKey, ItemKind)> {
     let call = fault.call?;
-    let kind = match retry {
-        Retry::No => return None,
-        Retry::ErrorBody => contract::answer_to(fault)?,
+    match retry {
+        Retry::No => None,
+        Retry::ErrorBody => Some((call, contract::answer_to(fault)?)),
         Retry::ErrorBody1610 => {
             let known = fault.kind == RefusalKind::MissingOutput
                 && fault.item == ItemKind::FunctionCall
                 && items.call_id(call).contains("call_");
-            if !known {
-                return None;
-            }
-            ItemKind::FunctionCallOutput
+            known.then_some((call, ItemKind::FunctionCallOutput))
         }
-    };
-    Some(Insert {
-        before: input_from,
-        kind,
-        call,
-    })
+    }
 }
 
 /// Whether a decision is the recorded answer, or could be.

@@ -1,6 +1,7 @@
 //! What a run of a session under one strategy found.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Strategy;
@@ -161,10 +162,10 @@ pub struct Judged {
     pub attempts: u32,
     /// The last refusal seen, kept if a later attempt was accepted.
     pub refusal: Option<Fault>,
-    /// What the strategy put in.
-    pub injected: Vec<Injected>,
-    /// Places of the items it left out.
-    pub removed: Vec<u32>,
+    /// What the strategy put in. Requests that are changed alike share the list.
+    pub injected: Arc<[Injected]>,
+    /// Places of the items it left out, shared in the same way.
+    pub removed: Arc<[u32]>,
     /// Whether the strategy changed the request in any way.
     pub changed: bool,
     /// Whether the strategy would send the same request for ever.

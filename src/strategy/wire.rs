@@ -3,6 +3,7 @@
 mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::judge::{Case, Judgement, Recorded, StateFault, Variant};
 use super::plan::{self, Memory, Plan, View};
@@ -292,8 +293,8 @@ impl<'a> Runner<'a> {
             agrees: judgement.agrees,
             attempts: judgement.sends,
             refusal: judgement.refusal,
-            injected,
-            removed: judgement.edits.removed,
+            injected: injected.into(),
+            removed: judgement.edits.removed.into(),
             changed,
             loops: judgement.loops,
             shown,
@@ -402,8 +403,8 @@ fn blank(ask: &Ask, input_items: u32, outcome: Outcome) -> Judged {
         agrees: None,
         attempts: 1,
         refusal: None,
-        injected: Vec::new(),
-        removed: Vec::new(),
+        injected: Arc::default(),
+        removed: Arc::default(),
         changed: false,
         loops: false,
         shown: Vec::new(),

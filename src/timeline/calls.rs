@@ -7,6 +7,8 @@
 mod recorded;
 mod rolled;
 
+pub(crate) use rolled::raw_ledger;
+
 use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::session::Session;
 use crate::wire::item::ItemKind;

@@ -1,6 +1,6 @@
 //! Input and output items: what kind they are, whom they answer, who made them.
 //!
-//! An [`Item`] is the twenty-odd bytes every rule of the contract needs; the text of an item stays in the file it came
+//! An [`Item`] is the twenty bytes every rule of the contract needs; the text of an item stays in the file it came
 //! from and is read again when it is shown. The pairs are those of responses-api.md 2.1 and codex.md 2.2.
 
 use std::borrow::Cow;
@@ -441,7 +441,7 @@ impl Items {
             author: author(kind, head),
             flags,
             call,
-            id: id.map(|id| ItemKey(self.item_ids.intern(id.as_bytes()))),
+            id: id.map(|id| ItemKey::new(self.item_ids.intern(id.as_bytes()))),
             line,
             part,
         }
@@ -484,7 +484,7 @@ impl Items {
         let mut text = Vec::with_capacity(call_id.len() + 1);
         text.push(family.tag());
         text.extend_from_slice(call_id.as_bytes());
-        CallKey(self.call_ids.intern(&text))
+        CallKey::new(self.call_ids.intern(&text))
     }
 
     /// Returns the key of a `(family, call_id)` pair if any item named it.
@@ -492,18 +492,18 @@ impl Items {
         let mut text = Vec::with_capacity(call_id.len() + 1);
         text.push(family.tag());
         text.extend_from_slice(call_id.as_bytes());
-        self.call_ids.find(&text).map(CallKey)
+        self.call_ids.find(&text).map(CallKey::new)
     }
 
     /// The `call_id` behind a key.
     pub fn call_id(&self, key: CallKey) -> &str {
-        let text = self.call_ids.text(key.0);
+        let text = self.call_ids.text(key.number());
         std::str::from_utf8(text.get(1..).unwrap_or(&[])).unwrap_or("")
     }
 
     /// Returns the keys of the same `call_id` in other families.
     pub fn same_id(&self, key: CallKey) -> Vec<CallKey> {
-        let text = self.call_ids.text(key.0);
+        let text = self.call_ids.text(key.number());
         let (own, id) = text
             .split_first()
             .map_or((0, &[][..]), |(tag, id)| (*tag, id));
@@ -513,7 +513,7 @@ impl Items {
                 let mut other = Vec::with_capacity(text.len());
                 other.push(tag);
                 other.extend_from_slice(id);
-                self.call_ids.find(&other).map(CallKey)
+                self.call_ids.find(&other).map(CallKey::new)
             })
             .collect()
     }
@@ -526,6 +526,13 @@ impl Items {
     /// How many different item ids are named; keys are below this number.
     pub fn id_count(&self) -> usize {
         self.item_ids.len()
+    }
+
+    /// Says that all items were added: what was only needed to tell their ids apart is given up. The ids of items that
+    /// are described later are strangers to those before.
+    pub fn finish(&mut self) {
+        self.item_ids.forget();
+        self.all.shrink_to_fit();
     }
 
     /// Returns one item.
@@ -737,6 +744,6 @@ mod tests {
 
     #[test]
     fn an_item_stays_small() {
-        assert!(size_of::<Item>() <= 32, "{}", size_of::<Item>());
+        assert!(size_of::<Item>() <= 20, "{}", size_of::<Item>());
     }
 }

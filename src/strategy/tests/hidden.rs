@@ -37,7 +37,7 @@ fn nobody_sends_a_whole_history_that_is_not_on_file() {
         for request in &run.requests {
             let refused_for_certain = request
                 .refusal
-                .is_some_and(|fault| fault.call.is_some_and(|call| call.0 == 1));
+                .is_some_and(|fault| fault.call.is_some_and(|call| call.number() == 1));
             assert!(
                 request.outcome == Outcome::Unknown || refused_for_certain,
                 "{strategy:?} {request:?}"

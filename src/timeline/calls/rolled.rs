@@ -36,7 +36,7 @@ pub(super) fn open_calls(rollout: &Rollout) -> Vec<OpenCall> {
     if calls.is_empty() {
         return Vec::new();
     }
-    let effective = effective_items(rollout);
+    let effective = effective_items(rollout, &calls);
     let files = rollout.file_of_items(calls.keys());
     let evidence = Evidence::read(rollout, &calls);
     calls
@@ -74,8 +74,8 @@ pub(super) fn open_calls(rollout: &Rollout) -> Vec<OpenCall> {
 }
 
 /// The pairing over all item lines, rolled back or not.
-fn raw_ledger(rollout: &Rollout) -> Ledger {
-    let mut ledger = Ledger::default();
+pub(crate) fn raw_ledger(rollout: &Rollout) -> Ledger {
+    let mut ledger = Ledger::for_items(&rollout.items);
     for step in &rollout.steps {
         if let Step::Item(index) = step
             && let Some(item) = rollout.items.get(*index)
@@ -86,13 +86,14 @@ fn raw_ledger(rollout: &Rollout) -> Ledger {
     ledger
 }
 
-/// The items that the next request would carry.
-fn effective_items(rollout: &Rollout) -> BTreeSet<ItemIndex> {
+/// Those of `calls` that the next request would carry.
+fn effective_items(rollout: &Rollout, calls: &BTreeMap<ItemIndex, CallKey>) -> BTreeSet<ItemIndex> {
     let mut effective = Effective::new(rollout.era);
     for step in &rollout.steps {
         effective.apply(&rollout.items, step);
     }
-    effective.path().iter().copied().collect()
+    let path = effective.path().iter().copied();
+    path.filter(|index| calls.contains_key(index)).collect()
 }
 
 /// Calls of the last named response whose output stands in the file, while that response is still the last one named
