@@ -2,4 +2,5 @@
 
 mod hidden;
 mod recordings;
+mod rollouts;
 mod server;
