@@ -12,7 +12,7 @@ use super::wire::{injected, is_finished};
 use super::{Options, Probe, Strategy};
 use crate::contract::{Outcome, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::ledger::Ledger;
+use crate::ledger::{Insert, Ledger};
 use crate::rollout::effective::{Change, Effective};
 use crate::rollout::{Era, Rollout, Step};
 use crate::session::exchange::{RecordedRefusal, Transport};
@@ -34,6 +34,7 @@ pub(super) fn run(
         worlds,
         ledger: Ledger::default(),
         memory: Memory::default(),
+        told: Vec::new(),
         judged: Vec::new(),
         run_calls: Vec::new(),
         in_run: false,
@@ -64,6 +65,8 @@ struct Runner<'a> {
     worlds: WorldSet,
     ledger: Ledger,
     memory: Memory,
+    /// What a client that chains has sent beside what is on file; the server holds it from then on.
+    told: Vec<Insert>,
     judged: Vec<Judged>,
     /// Calls of the response that is being read, without those that were seen answered.
     run_calls: Vec<CallKey>,
@@ -112,11 +115,13 @@ impl Runner<'_> {
                 Change::Pushed(index) => self.push(index),
                 Change::Truncated(length) => {
                     self.ledger.truncate(length as u32);
+                    self.told.retain(|insert| insert.before <= length as u32);
                     self.boundary();
                     self.user_line = None;
                 }
                 Change::Replaced => {
                     self.ledger.truncate(0);
+                    self.told.clear();
                     for index in effective.path() {
                         if let Some(item) = rollout.items.get(*index) {
                             self.ledger.push(*index, item);
@@ -234,11 +239,13 @@ impl Runner<'_> {
             sees_all: true,
         };
         let plan = plan::plan(self.strategy, &view);
-        let edits = if plan.front.is_empty() {
-            plan.edits.clone()
-        } else {
-            plan.front_edits(0)
-        };
+        // outputs in front stand behind what the server holds: all up to what the model made last
+        let mut edits = plan.edits.clone();
+        edits.inserts.splice(..0, self.told.iter().copied());
+        if !plan.front.is_empty() {
+            let front = plan.front_edits(self.input_from());
+            edits.inserts.extend(front.inserts);
+        }
         let variant = || Variant {
             ledger: &self.ledger,
             input_from: 0,
@@ -266,7 +273,8 @@ impl Runner<'_> {
         self.worlds = worlds;
         let finished =
             |call: CallKey| is_finished(&self.ledger, call) || self.ended.contains(&call);
-        let injected = injected(&judgement.edits, &self.ledger, &finished);
+        let mut injected = injected(&judgement.edits, &self.ledger, &finished);
+        injected.drain(..self.told.len());
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }
@@ -284,7 +292,12 @@ impl Runner<'_> {
         }
         self.sent += judgement.sends;
         self.answered = answered;
-        let changed = !judgement.edits.is_empty();
+        let changed = !injected.is_empty() || !judgement.edits.removed.is_empty();
+        if answered && !plan.front.is_empty() {
+            self.told.clone_from(&judgement.edits.inserts);
+            self.memory.sent(true);
+            self.memory.over(false);
+        }
         let mut shown = Vec::new();
         if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
             (self.pictured, &judgement.outcome)
@@ -313,6 +326,14 @@ impl Runner<'_> {
             loops: judgement.loops,
             shown,
         });
+    }
+
+    /// Where the input of a client that chains begins.
+    fn input_from(&self) -> u32 {
+        let mut slots = self.ledger.slots().iter();
+        slots
+            .rposition(|slot| slot.author == Author::Model)
+            .map_or(0, |last| last as u32 + 1)
     }
 
     /// The request the client would send next, where something at the end asks for one.
