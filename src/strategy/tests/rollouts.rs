@@ -159,6 +159,11 @@ fn is_user(item: &Value) -> bool {
     naive::kind(item) == "message" && item["role"] == "user"
 }
 
+/// A user message that the user wrote: a summary is none.
+fn is_written(item: &Value) -> bool {
+    is_user(item) && item["summary"].is_null()
+}
+
 /// The history as Codex would rebuild it from the lines above `line`, from scratch.
 fn effective(ops: &[(u32, Op)], line: u32) -> Vec<Value> {
     let mut history: Vec<Value> = Vec::new();
@@ -167,8 +172,10 @@ fn effective(ops: &[(u32, Op)], line: u32) -> Vec<Value> {
             Op::Item(item) => history.push(item.clone()),
             Op::Compacted(Some(items)) => history.clone_from(items),
             Op::Compacted(None) => {
-                history.retain(is_user);
-                history.push(message("user", "sum"));
+                history.retain(is_written);
+                let mut summary = message("user", "sum");
+                summary["summary"] = true.into();
+                history.push(summary);
             }
             Op::RolledBack(turns) => {
                 let users: Vec<usize> = (0..history.len())
@@ -231,17 +238,31 @@ fn repaired(strategy: Strategy, base: &[Value]) -> Option<Vec<Value>> {
     }
 }
 
-/// The request as the runner says it was sent.
-fn carried_out(base: &[Value], request: &Judged, items: &Items) -> Vec<Value> {
+/// The request as the runner says it was sent. A client that chains tells each output once; the server holds it behind
+/// the item it was sent behind.
+fn carried_out(
+    base: &[Value],
+    told: &mut Vec<(usize, Value)>,
+    chains: bool,
+    request: &Judged,
+    items: &Items,
+) -> Vec<Value> {
     let mut sent: Vec<Value> = base
         .iter()
         .enumerate()
         .filter(|(at, _)| !request.removed.contains(&(*at as u32)))
         .map(|(_, item)| item.clone())
         .collect();
+    for (count, (before, output)) in told.iter().enumerate() {
+        sent.insert((before + count).min(sent.len()), output.clone());
+    }
     for injected in &request.injected {
         let output = json!({"type": injected.kind.name(), "call_id": items.call_id(injected.call)});
-        sent.insert((injected.position as usize).min(sent.len()), output);
+        let position = injected.position as usize;
+        sent.insert(position.min(sent.len()), output.clone());
+        if chains {
+            told.push((position - told.len(), output));
+        }
     }
     sent
 }
@@ -305,10 +326,16 @@ fn compare(
     ops: &[(u32, Op)],
     items: &Items,
 ) -> Result<(), TestCaseError> {
+    // what clients that chain have told the server, with the item it stands behind
+    let mut told: Vec<(usize, Value)> = Vec::new();
+    let chains = matches!(strategy, Strategy::PendingIds | Strategy::PendingAborts);
+    let rewritten = ops
+        .iter()
+        .any(|(_, op)| matches!(op, Op::RolledBack(_) | Op::Compacted(_)));
     for request in &run.requests {
         let probe = request.line == 0;
         let mut base = effective(ops, if probe { u32::MAX } else { request.line });
-        if probe && !base.last().is_some_and(is_user) {
+        if probe && !base.last().is_some_and(is_written) {
             base.push(message("user", "continue"));
         }
         prop_assert_eq!(
@@ -318,7 +345,11 @@ fn compare(
             strategy,
             request
         );
-        let sent = carried_out(&base, request, items);
+        if chains && rewritten {
+            // what the server held is gone with what it stood behind
+            continue;
+        }
+        let sent = carried_out(&base, &mut told, chains, request, items);
         if let Some(expected) = repaired(strategy, &base) {
             let brief = |items: &[Value]| -> Vec<(String, String)> {
                 items
