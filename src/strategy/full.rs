@@ -18,7 +18,7 @@ use super::{Keep, Options, Probe, Strategy};
 use crate::clock::{Clock, FixedClock};
 use crate::contract::{Facts, Fault, Outcome, Reads, WorldSet, same_fault};
 use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::ledger::{Edits, Ledger};
+use crate::ledger::{Edits, Insert, Ledger};
 use crate::rollout::effective::{Change, Effective};
 use crate::rollout::{Era, Rollout, Step};
 use crate::session::exchange::{RecordedRefusal, Transport};
@@ -42,6 +42,7 @@ pub(super) fn run(
         worlds,
         ledger: Ledger::for_items(&rollout.items),
         memory: Memory::default(),
+        told: Vec::new(),
         judged: Vec::new(),
         run_calls: Vec::new(),
         in_run: false,
@@ -120,6 +121,8 @@ struct Runner<'a> {
     worlds: WorldSet,
     ledger: Ledger,
     memory: Memory,
+    /// What a client that chains has sent beside what is on file; the server holds it from then on.
+    told: Vec<Insert>,
     judged: Vec<Judged>,
     /// Calls of the response that is being read, without those that were seen answered.
     run_calls: Vec<CallKey>,
@@ -197,6 +200,7 @@ impl Runner<'_> {
                 Change::Truncated(length) => {
                     self.forget_places();
                     self.ledger.truncate(length as u32);
+                    self.told.retain(|insert| insert.before <= length as u32);
                     self.boundary();
                     self.waiting = false;
                     self.user_line = None;
@@ -204,6 +208,7 @@ impl Runner<'_> {
                 Change::Replaced => {
                     self.forget_places();
                     self.ledger.truncate(0);
+                    self.told.clear();
                     for index in effective.path() {
                         self.push(*index);
                     }
@@ -342,8 +347,13 @@ impl Runner<'_> {
         let mut judgement = if is_plain && Memo::helps(self) {
             self.judge_again(answered)
         } else {
-            let edits = self.plan(origin);
-            self.judge(edits, None, recorded, answered)
+            let (edits, fronted) = self.plan(origin);
+            let inserts = edits.inserts.clone();
+            let found = self.judge(edits, None, recorded, answered);
+            if answered && fronted {
+                self.told = inserts;
+            }
+            found
         };
         if self.user_line.is_some() {
             // what the last turn left is carried once, then forgotten
@@ -387,8 +397,8 @@ impl Runner<'_> {
         }
     }
 
-    /// The changes that the strategy makes before sending.
-    fn plan(&self, origin: Origin) -> Edits {
+    /// The changes that the strategy makes before sending, and whether it puts outputs in front of the input.
+    fn plan(&self, origin: Origin) -> (Edits, bool) {
         let nothing = BTreeSet::new();
         let view = View {
             logical: &self.ledger,
@@ -400,11 +410,15 @@ impl Runner<'_> {
             memory: &self.memory,
         };
         let plan = plan::plan(self.strategy, &view);
-        if plan.front.is_empty() {
-            plan.edits
-        } else {
-            plan.front_edits(0)
+        let fronted = !plan.front.is_empty();
+        let mut edits = plan.edits.clone();
+        edits.inserts.splice(..0, self.told.iter().copied());
+        if fronted {
+            // outputs in front stand behind what the server holds: all up to what the model made last
+            let front = plan.front_edits(self.input_from());
+            edits.inserts.extend(front.inserts);
         }
+        (edits, fronted)
     }
 
     /// Judges the history with `edits` made to it; `facts` where they are known.
@@ -456,7 +470,8 @@ impl Runner<'_> {
                 is_finished(&self.ledger, call)
                     || self.ended.get(call.index()).copied() == Some(true)
             };
-            injected = run::injected(&edits, READS.input_from, &finished).into();
+            let all = run::injected(&edits, READS.input_from, &finished);
+            injected = all.into_iter().skip(self.told.len()).collect();
         }
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
@@ -485,6 +500,14 @@ impl Runner<'_> {
             injected,
             removed,
         }
+    }
+
+    /// Where the input of a client that chains begins.
+    fn input_from(&self) -> u32 {
+        let mut slots = self.ledger.slots().iter();
+        slots
+            .rposition(|slot| slot.author == Author::Model)
+            .map_or(0, |last| last as u32 + 1)
     }
 
     /// The request the client would send next, where something at the end asks for one.

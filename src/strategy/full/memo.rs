@@ -88,7 +88,7 @@ impl Runner<'_> {
         let (edits, of_pairs, old) = match known {
             Some(memo) => (memo.edits, memo.of_pairs, memo.judged),
             None => {
-                let edits = self.plan(Origin::Rebuilt);
+                let (edits, _) = self.plan(Origin::Rebuilt);
                 let of_pairs = Facts::of_pairs(&self.ledger, &edits);
                 (edits, of_pairs, None)
             }
