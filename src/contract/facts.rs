@@ -277,9 +277,9 @@ impl Facts {
                 continue;
             }
             if slot.kind.is_call() {
-                call_kind = slot.kind
+                call_kind = slot.kind;
             } else {
-                output_kind = slot.kind
+                output_kind = slot.kind;
             }
         }
         if output_kind == ItemKind::Other {

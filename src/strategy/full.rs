@@ -425,11 +425,14 @@ impl Runner<'_> {
     fn judge(
         &mut self,
         edits: Edits,
-        facts: Option<Facts>,
+        facts: Option<&Facts>,
         recorded: Recorded<'_>,
         answered: bool,
     ) -> Found {
-        let facts = facts.unwrap_or_else(|| Facts::read(&self.ledger, &edits, READS));
+        let facts = match facts {
+            Some(facts) => *facts,
+            None => Facts::read(&self.ledger, &edits, READS),
+        };
         let variant = |edits: Edits| Variant {
             ledger: &self.ledger,
             input_from: READS.input_from,
@@ -504,13 +507,12 @@ impl Runner<'_> {
             (Some(memo), Some(pairs)) if *pairs == memo.pairs => Some(memo),
             _ => None,
         };
-        let (edits, of_pairs, old) = match known {
-            Some(memo) => (memo.edits, memo.of_pairs, memo.judged),
-            None => {
-                let edits = self.plan(Origin::Rebuilt);
-                let of_pairs = Facts::of_pairs(&self.ledger, &edits);
-                (edits, of_pairs, None)
-            }
+        let (edits, of_pairs, old) = if let Some(memo) = known {
+            (memo.edits, memo.of_pairs, memo.judged)
+        } else {
+            let edits = self.plan(Origin::Rebuilt);
+            let of_pairs = Facts::of_pairs(&self.ledger, &edits);
+            (edits, of_pairs, None)
         };
         let mut facts = of_pairs;
         facts.read_form(&self.ledger, &edits, READS);
@@ -521,7 +523,7 @@ impl Runner<'_> {
             {
                 old
             }
-            _ => self.judge(edits.clone(), Some(facts), Recorded::Nothing, answered),
+            _ => self.judge(edits.clone(), Some(&facts), Recorded::Nothing, answered),
         };
         if let Some(pairs) = pairs
             && self.plan_lasts()
