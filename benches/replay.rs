@@ -35,11 +35,11 @@ fn main() -> io::Result<()> {
         for bytes in [whole / 4, whole / 2, whole] {
             let scratch = Scratch::rollout(Shape::short_turns(bytes, open))?;
             let (time, peak) = replay_often(repeats, &[], &scratch.path)?;
-            let each = time.as_secs_f64() / scratch.bytes as f64;
-            let slower = each / *first.get_or_insert(each);
+            let each = time.as_nanos() * 1000 / u128::from(scratch.bytes.max(1));
+            let slower = each * 100 / (*first.get_or_insert(each)).max(1);
             writeln!(
                 out,
-                "  {:>4} MB {:>6} requests {:>6.2} s, {slower:.2} times the time a byte of the first, {} at most",
+                "  {:>4} MB {:>6} requests {:>6.2} s, {slower:>4} % of the first's time a byte, {} at most",
                 scratch.bytes / 1_000_000,
                 scratch.requests,
                 time.as_secs_f64(),

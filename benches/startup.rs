@@ -26,8 +26,8 @@ fn main() -> io::Result<()> {
     let size = std::fs::metadata(program)?.len();
     writeln!(
         io::stdout(),
-        "replay --help   {:>6.2} ms\nprogram         {:>6.2} MB",
+        "replay --help   {:>6.2} ms\nprogram         {:>6} KB",
         median.as_secs_f64() * 1000.0,
-        size as f64 / 1_000_000.0
+        size / 1000
     )
 }

@@ -425,11 +425,14 @@ impl Runner<'_> {
     fn judge(
         &mut self,
         edits: Edits,
-        facts: Option<Facts>,
+        facts: Option<&Facts>,
         recorded: Recorded<'_>,
         answered: bool,
     ) -> Found {
-        let mut facts = facts.unwrap_or_else(|| Facts::read(&self.ledger, &edits, READS));
+        let mut facts = match facts {
+            Some(facts) => *facts,
+            None => Facts::read(&self.ledger, &edits, READS),
+        };
         // the calls may stand in a beginning that was not found
         facts.unknown_state |= self.rollout.incomplete && facts.orphans.first.is_some();
         let variant = |edits: Edits| Variant {

@@ -348,7 +348,7 @@ impl Case<'_> {
         if retry == Retry::No || !variant.edits.is_empty() {
             return tried;
         }
-        let mut answers = Answers::new(variant.ledger, variant.input_from, first);
+        let mut answers = Answers::new(variant.ledger, variant.input_from, &first);
         while let Some((call, kind)) = answer(retry, items, &fault) {
             if answers.has(call) {
                 tried.loops = retry == Retry::ErrorBody1610;

@@ -56,6 +56,10 @@ impl Memory {
 }
 
 /// What a strategy needs to see of a request.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what holds of a request, each by itself"
+)]
 pub(super) struct View<'a> {
     /// The history as the client knows it, the request's own items included.
     pub(super) logical: &'a Ledger,

@@ -85,13 +85,12 @@ impl Runner<'_> {
             (Some(memo), Some(pairs)) if *pairs == memo.pairs => Some(memo),
             _ => None,
         };
-        let (edits, of_pairs, old) = match known {
-            Some(memo) => (memo.edits, memo.of_pairs, memo.judged),
-            None => {
-                let (edits, _) = self.plan(Origin::Rebuilt);
-                let of_pairs = Facts::of_pairs(&self.ledger, &edits);
-                (edits, of_pairs, None)
-            }
+        let (edits, of_pairs, old) = if let Some(memo) = known {
+            (memo.edits, memo.of_pairs, memo.judged)
+        } else {
+            let (edits, _) = self.plan(Origin::Rebuilt);
+            let of_pairs = Facts::of_pairs(&self.ledger, &edits);
+            (edits, of_pairs, None)
         };
         let mut facts = of_pairs;
         facts.read_form(&self.ledger, &edits, READS);
@@ -102,7 +101,7 @@ impl Runner<'_> {
             {
                 old
             }
-            _ => self.judge(edits.clone(), Some(facts), Recorded::Nothing, answered),
+            _ => self.judge(edits.clone(), Some(&facts), Recorded::Nothing, answered),
         };
         if let Some(pairs) = pairs
             && self.plan_lasts()

@@ -109,7 +109,7 @@ impl<'a> Scan<'a> {
 
 impl<'a> Answers<'a> {
     /// A request whose facts, with nothing added, are `base`.
-    pub(super) fn new(ledger: &'a Ledger, input_from: u32, base: Facts) -> Self {
+    pub(super) fn new(ledger: &'a Ledger, input_from: u32, base: &Facts) -> Self {
         let scan_if = |any: bool| {
             if any {
                 Scan::new(ledger.open())
@@ -121,7 +121,7 @@ impl<'a> Answers<'a> {
         Self {
             ledger,
             input_from,
-            base,
+            base: *base,
             inserts: Vec::new(),
             touched: BTreeSet::new(),
             calls: scan_if(approvals < ledger.open().len()),
@@ -377,7 +377,7 @@ mod tests {
             let input_from = input_from.min(ledger.len());
             let reads = Reads { input_from, exact_ids: false };
             let base = Facts::read(&ledger, &Edits::default(), reads);
-            let mut answers = Answers::new(&ledger, input_from, base);
+            let mut answers = Answers::new(&ledger, input_from, &base);
             let mut edits = Edits::default();
             prop_assert_eq!(answers.facts(), base);
             for call in calls {
