@@ -25,7 +25,7 @@ fn exchange(request: &Value, response: &str, items: &[Value], end: &str) -> Stri
             json!({"type": "response.completed", "response": {"id": response, "output": []}}),
         );
     }
-    let body: String = events.iter().map(|it| format!("data: {it}\n\n")).collect();
+    let body = super::server::sse(&events);
     json!({"request": request, "status": 200, "body": body}).to_string()
 }
 
