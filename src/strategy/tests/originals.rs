@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::server::sse;
 use crate::contract::{Outcome, Policy};
 use crate::ids::CallKey;
 use crate::rollout::{NoLibrary, reader};
@@ -25,8 +26,7 @@ fn exchange(request: &Value, response: &str, items: &[Value], end: &str) -> Stri
             json!({"type": "response.completed", "response": {"id": response, "output": []}}),
         );
     }
-    let body: String = events.iter().map(|it| format!("data: {it}\n\n")).collect();
-    json!({"request": request, "status": 200, "body": body}).to_string()
+    json!({"request": request, "status": 200, "body": sse(&events)}).to_string()
 }
 
 fn recording(exchanges: &[String]) -> Session {

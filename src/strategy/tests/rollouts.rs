@@ -381,7 +381,12 @@ fn compare(
             Outcome::Depends { .. } => "depends",
             Outcome::Unknown => "unknown",
         };
-        prop_assert_eq!(found, expected, "{:?} {:?} {:?}", strategy, request, earned);
+        // an answer on file settles what is open between the worlds, and nothing else
+        let settled = run.strategy == Strategy::AsClient && expected == "depends";
+        prop_assert!(
+            found == expected || settled,
+            "{strategy:?} {request:?} {earned:?}"
+        );
         if let (Outcome::Refused(fault), Some(first)) =
             (&request.outcome, earned.iter().flatten().next())
             && !matches!(strategy, Strategy::ErrorBody | Strategy::ErrorBody1610)
@@ -460,8 +465,8 @@ proptest! {
                 prop_assert!(request.attempts <= calls + 1);
                 prop_assert_ne!(request.agrees, Some(false));
             }
-            if !chained && strategy != Strategy::AsClient {
-                compare(strategy, &run, &ops, items)?;
+            if !chained {
+                compare(run.resolved, &run, &ops, items)?;
             }
         }
     }

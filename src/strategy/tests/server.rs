@@ -57,6 +57,10 @@ pub(super) enum Ending {
 
 /// One request and its answer.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one chance taken or not"
+)]
 pub(super) struct Round {
     pub(super) user: bool,
     pub(super) calls: Vec<(u8, Fate)>,
@@ -283,9 +287,8 @@ impl Talk {
         }
         let body = self.body();
         let mut answer = self.ask(&body, round, round.ending);
-        if matches!(round.ending, Ending::Failed | Ending::Silent) {
-            answer = self.ask(&body, round, Ending::Whole);
-        } else if answer.is_none() && round.retries {
+        let failed = matches!(round.ending, Ending::Failed | Ending::Silent);
+        if failed || (answer.is_none() && round.retries) {
             answer = self.ask(&body, round, Ending::Whole);
         }
         let Some((id, items, complete)) = answer else {
@@ -522,7 +525,7 @@ impl Talk {
             }
         } else {
             self.head(200);
-            let text: String = events.iter().map(|it| format!("data: {it}\n\n")).collect();
+            let text = sse(&events);
             self.writer
                 .chunk(self.number, 0, text.as_bytes(), None)
                 .unwrap();
@@ -567,12 +570,11 @@ impl Server {
         let mut items = Vec::new();
         let mut not_found = None;
         if let Some(previous) = body["previous_response_id"].as_str() {
-            match self.responses.get(previous) {
-                Some(Some(kept)) => items.clone_from(kept),
-                _ => {
-                    let message = format!("Previous response with id '{previous}' not found.");
-                    not_found = Some((RefusalKind::PreviousResponseNotFound, message));
-                }
+            if let Some(Some(kept)) = self.responses.get(previous) {
+                items.clone_from(kept);
+            } else {
+                let message = format!("Previous response with id '{previous}' not found.");
+                not_found = Some((RefusalKind::PreviousResponseNotFound, message));
             }
         } else if body["conversation"].is_string() {
             items.clone_from(&self.conversation);
@@ -584,13 +586,12 @@ impl Server {
                 continue;
             }
             let id = item["id"].as_str().unwrap();
-            match self.items.get(id) {
-                Some(known) => items.push(known.clone()),
-                None => {
-                    items.push(item.clone());
-                    let message = format!("Item with id '{id}' not found.");
-                    not_found = not_found.or(Some((RefusalKind::ItemNotFound, message)));
-                }
+            if let Some(known) = self.items.get(id) {
+                items.push(known.clone());
+            } else {
+                items.push(item.clone());
+                let message = format!("Item with id '{id}' not found.");
+                not_found = not_found.or(Some((RefusalKind::ItemNotFound, message)));
             }
         }
         Context {
@@ -640,4 +641,14 @@ impl Server {
             self.responses.insert(before, None);
         }
     }
+}
+
+/// Events as a stream.
+pub(super) fn sse(events: &[Value]) -> String {
+    events.iter().fold(String::new(), |mut text, event| {
+        text.push_str("data: ");
+        text.push_str(&event.to_string());
+        text.push_str("\n\n");
+        text
+    })
 }
