@@ -12,7 +12,7 @@ use super::wire::{injected, is_finished};
 use super::{Options, Probe, Strategy};
 use crate::contract::{Outcome, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::ledger::{Insert, Ledger};
+use crate::ledger::{Insert, Ledger, Slot};
 use crate::rollout::effective::{Change, Effective};
 use crate::rollout::{Era, Rollout, Step};
 use crate::session::exchange::{RecordedRefusal, Transport};
@@ -34,6 +34,7 @@ pub(super) fn run(
         worlds,
         ledger: Ledger::default(),
         memory: Memory::default(),
+        run_from: 0,
         told: Vec::new(),
         judged: Vec::new(),
         run_calls: Vec::new(),
@@ -65,6 +66,8 @@ struct Runner<'a> {
     worlds: WorldSet,
     ledger: Ledger,
     memory: Memory,
+    /// Where the last response begins.
+    run_from: u32,
     /// What a client that chains has sent beside what is on file; the server holds it from then on.
     told: Vec<Insert>,
     judged: Vec<Judged>,
@@ -172,6 +175,7 @@ impl Runner<'_> {
                 if self.begins_run() {
                     self.request(item.line, Origin::Rebuilt, None, true);
                     self.memory.created();
+                    self.run_from = self.ledger.len();
                     self.run_calls.clear();
                 }
                 self.in_run = true;
@@ -229,10 +233,10 @@ impl Runner<'_> {
         refusal: Option<RecordedRefusal>,
         answered: bool,
     ) {
-        let nothing = BTreeSet::new();
+        let answered_here = self.answered_since();
         let view = View {
             logical: &self.ledger,
-            answered: &nothing,
+            answered: &answered_here,
             new_turn: self.user_line.is_some() || origin == Origin::Probe,
             partial: false,
             memory: &self.memory,
@@ -326,6 +330,20 @@ impl Runner<'_> {
             loops: judgement.loops,
             shown,
         });
+    }
+
+    /// Calls answered since the last response began: a client that chains sends those outputs with this request.
+    fn answered_since(&self) -> BTreeSet<CallKey> {
+        if !matches!(
+            self.strategy,
+            Strategy::PendingIds | Strategy::PendingAborts
+        ) {
+            return BTreeSet::new();
+        }
+        let slots = self.ledger.slots();
+        let fresh = slots.get(self.run_from as usize..).unwrap_or(&[]);
+        let outputs = fresh.iter().filter(|slot| slot.kind.is_output());
+        outputs.filter_map(Slot::call).collect()
     }
 
     /// Where the input of a client that chains begins.
