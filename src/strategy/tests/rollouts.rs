@@ -444,7 +444,7 @@ fn orphans(ops: &[(u32, Op)]) -> BTreeSet<(String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn walking_along_the_file_is_building_every_request(
