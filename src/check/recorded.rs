@@ -33,8 +33,11 @@ pub(super) fn collect(
         finding.call = Some(open.call);
         finding.item = Some(open.kind);
         finding.message = sentence(rule, open.kind, recording.items.call_id(open.call));
-        finding.message.push_str(": ");
-        finding.message.push_str(&open.cause.words());
+        // of a call that a request brought along, its beginning is not on file
+        if open.answered || open.cause != Cause::Unknown {
+            finding.message.push_str(": ");
+            finding.message.push_str(&open.cause.words());
+        }
         findings.add(finding);
     }
     let references = References::new(&recording.items);

@@ -18,7 +18,7 @@ use super::{Keep, Options, Probe, Strategy};
 use crate::clock::{Clock, FixedClock};
 use crate::contract::{Facts, Fault, Outcome, Reads, WorldSet, same_fault};
 use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::ledger::{Edits, Insert, Ledger};
+use crate::ledger::{Edits, Insert, Ledger, Slot};
 use crate::rollout::effective::{Change, Effective};
 use crate::rollout::{Era, Rollout, Step};
 use crate::session::exchange::{RecordedRefusal, Transport};
@@ -42,6 +42,7 @@ pub(super) fn run(
         worlds,
         ledger: Ledger::for_items(&rollout.items),
         memory: Memory::default(),
+        run_from: 0,
         told: Vec::new(),
         judged: Vec::new(),
         run_calls: Vec::new(),
@@ -121,6 +122,8 @@ struct Runner<'a> {
     worlds: WorldSet,
     ledger: Ledger,
     memory: Memory,
+    /// Where the last response begins.
+    run_from: u32,
     /// What a client that chains has sent beside what is on file; the server holds it from then on.
     told: Vec<Insert>,
     judged: Vec<Judged>,
@@ -264,6 +267,7 @@ impl Runner<'_> {
                 if self.begins_run() {
                     self.request(item.line, Origin::Rebuilt, None, true);
                     self.memory.created();
+                    self.run_from = self.ledger.len();
                     self.run_calls.clear();
                 }
                 self.waiting = false;
@@ -399,10 +403,10 @@ impl Runner<'_> {
 
     /// The changes that the strategy makes before sending, and whether it puts outputs in front of the input.
     fn plan(&self, origin: Origin) -> (Edits, bool) {
-        let nothing = BTreeSet::new();
+        let answered = self.answered_since();
         let view = View {
             logical: &self.ledger,
-            answered: &nothing,
+            answered: &answered,
             new_turn: self.user_line.is_some() || origin == Origin::Probe,
             again: false,
             partial: false,
@@ -503,6 +507,20 @@ impl Runner<'_> {
             injected,
             removed,
         }
+    }
+
+    /// Calls answered since the last response began: a client that chains sends those outputs with this request.
+    fn answered_since(&self) -> BTreeSet<CallKey> {
+        if !matches!(
+            self.strategy,
+            Strategy::PendingIds | Strategy::PendingAborts
+        ) {
+            return BTreeSet::new();
+        }
+        let slots = self.ledger.slots();
+        let fresh = slots.get(self.run_from as usize..).unwrap_or(&[]);
+        let outputs = fresh.iter().filter(|slot| slot.kind.is_output());
+        outputs.filter_map(Slot::call).collect()
     }
 
     /// Where the input of a client that chains begins.

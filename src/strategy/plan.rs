@@ -158,8 +158,6 @@ fn unsent(calls: &[(CallKey, ItemKind)], view: &View<'_>) -> Vec<(CallKey, ItemK
     calls
         .iter()
         .filter(|(call, _)| !view.answered.contains(call))
-        // a request that is the whole history carries the outputs it holds
-        .filter(|(call, _)| view.partial || view.logical.pair(*call).outputs == 0)
         // these clients knew one kind of output only
         .map(|(call, _)| (*call, ItemKind::FunctionCallOutput))
         .collect()

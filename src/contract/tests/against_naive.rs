@@ -153,7 +153,7 @@ fn answer_of(kind: u8) -> ItemKind {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(160))]
+    #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
     fn the_facts_lead_to_what_the_naive_judge_says(

