@@ -84,6 +84,16 @@ fn blame(request: &Judged, items: &Items, open_calls: &[OpenCall], findings: &mu
         };
         findings.add(finding);
     }
+    if let (true, Some(refusal)) = (request.is_refused_on_record(), &request.recorded) {
+        let finding = Finding {
+            message: format!(
+                "recorded answer {} ({}); it goes on from what this session does not hold",
+                refusal.status, refusal.message
+            ),
+            ..Finding::new(Rule::Refused, Severity::Error, request.lane, request.line)
+        };
+        findings.add(finding);
+    }
     let Outcome::Refused(fault) = &request.outcome else {
         return;
     };

@@ -312,6 +312,59 @@ impl HomeLibrary {
     }
 }
 
+/// The rollouts a file may begin in: those of the Codex home, then those of the home it lies in itself, then those
+/// beside it.
+#[derive(Clone, Debug, Default)]
+pub struct Shelves {
+    homes: Vec<HomeLibrary>,
+    beside: Option<PathBuf>,
+}
+
+impl Shelves {
+    /// The shelves for a file; `home` is the Codex home, `file` the path if it has one.
+    pub fn new(home: Option<&Path>, file: Option<&Path>) -> Self {
+        let own = file.and_then(|file| {
+            let mut folders = file.ancestors().skip(1);
+            let sessions = folders.find(|folder| {
+                let name = folder.file_name().and_then(|name| name.to_str());
+                matches!(name, Some("sessions" | "archived_sessions"))
+            })?;
+            sessions.parent()
+        });
+        Self {
+            homes: home.into_iter().chain(own).map(HomeLibrary::new).collect(),
+            beside: file.and_then(Path::parent).map(Path::to_owned),
+        }
+    }
+
+    fn beside(&self, thread_id: &str) -> Option<PathBuf> {
+        let folder = match self.beside.as_deref()? {
+            folder if folder.as_os_str().is_empty() => Path::new("."),
+            folder => folder,
+        };
+        let files = fs::read_dir(folder).ok()?;
+        files
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .find(|path| self::thread_id(path) == Some(thread_id))
+    }
+}
+
+impl Library for Shelves {
+    fn open(&self, thread_id: &str) -> io::Result<Option<(String, Box<dyn Read>)>> {
+        for home in &self.homes {
+            // a home that cannot be read has no such file
+            if let Ok(Some(found)) = home.open(thread_id) {
+                return Ok(Some(found));
+            }
+        }
+        match self.beside(thread_id) {
+            Some(path) => Ok(Some((path.display().to_string(), open(&path)?))),
+            None => Ok(None),
+        }
+    }
+}
+
 impl Library for HomeLibrary {
     fn open(&self, thread_id: &str) -> io::Result<Option<(String, Box<dyn Read>)>> {
         let files = rollouts(&self.home)?;

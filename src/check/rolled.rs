@@ -36,6 +36,16 @@ pub(super) fn collect(
         finding.message = sentence(rule, open.kind, rollout.items.call_id(open.call));
         finding.message.push_str(": ");
         finding.message.push_str(&open.cause.words());
+        if let Some(other) = rollout
+            .files
+            .get(open.file as usize)
+            .filter(|_| open.file > 0)
+        {
+            // the session's own line is the one that says where its history begins
+            finding.line = 1;
+            let place = format!(" (line {} of {})", open.line, other.path);
+            finding.message.push_str(&place);
+        }
         findings.add(finding);
     }
     let raw = raw_ledger(rollout);

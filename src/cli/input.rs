@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::error::CliError;
-use crate::locate::{self, HomeLibrary, LocateError};
-use crate::rollout::{Library, NoLibrary, reader as rollout_reader};
+use crate::locate::{self, LocateError, Shelves};
+use crate::rollout::reader as rollout_reader;
 use crate::session::sniff::{self, Foreign};
 use crate::session::{self, Kind, Session, exchanges, reader, request_file};
 
@@ -29,6 +29,14 @@ impl Source {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Bytes(_) => "-".to_owned(),
+        }
+    }
+
+    /// Its path, if it has one.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Bytes(_) => None,
         }
     }
 
@@ -72,7 +80,7 @@ impl Source {
                 );
             }
             Kind::Unknown => {
-                return read_rollout(&name, whole, environment)
+                return read_rollout(&name, self.path(), whole, environment)
                     .map_err(|error| foreign.map_or(error, |it| no_session(&name, it)));
             }
         };
@@ -116,12 +124,12 @@ fn no_session(name: &str, is: Foreign) -> CliError {
 
 fn read_rollout(
     name: &str,
+    path: Option<&Path>,
     whole: impl Read,
     environment: &Environment,
 ) -> Result<Session, CliError> {
-    let home = environment.codex_home.as_ref().map(HomeLibrary::new);
-    let library: &dyn Library = home.as_ref().map_or(&NoLibrary, |home| home);
-    match rollout_reader::read(whole, library) {
+    let shelves = Shelves::new(environment.codex_home.as_deref(), path);
+    match rollout_reader::read(whole, &shelves) {
         Ok(rollout) => Ok(Session::Rollout(rollout)),
         Err(rollout_reader::ReadError::NotARollout { what, hint }) => Err(CliError::input(
             name,

@@ -408,6 +408,7 @@ fn answer(retry: Retry, items: &Items, fault: &Fault) -> Option<(CallKey, ItemKi
 /// Whether a decision is the recorded answer, or could be.
 fn gives(items: &Items, decision: Decision, recorded: Recorded<'_>) -> bool {
     match (decision, recorded) {
+        (Decision::Unknown, Recorded::Refused(refusal)) => refusal.named.is_some(),
         (Decision::Unknown, _)
         | (_, Recorded::Nothing)
         | (Decision::Accepted, Recorded::Accepted) => true,

@@ -180,6 +180,15 @@ impl Judged {
         matches!(self.outcome, Outcome::Refused(_))
     }
 
+    /// Whether it was refused on record for something the contract knows, but what it goes on from is not on file.
+    pub fn is_refused_on_record(&self) -> bool {
+        let named = self
+            .recorded
+            .as_ref()
+            .is_some_and(|refusal| refusal.named.is_some());
+        self.outcome == Outcome::Unknown && named && !self.changed
+    }
+
     /// The policies it depends on.
     pub fn depends_on(&self) -> &[DependsOn] {
         match &self.outcome {
@@ -311,6 +320,9 @@ impl Run {
             if request.is_refused() && request.recorded.is_some() {
                 reproduced = Some(reproduced.unwrap_or(true) && request.agrees == Some(true));
             }
+            if request.is_refused_on_record() {
+                reproduced = Some(false);
+            }
             if request.loops {
                 note = Some("would loop: the refusal names the same call again and again, and the strategy has no bound".to_owned());
             }
@@ -375,6 +387,8 @@ fn verdict_of(request: &Judged) -> Verdict {
     match &request.outcome {
         Outcome::Refused(_) => Verdict::Refused,
         Outcome::Depends { .. } => Verdict::Depends,
+        // refused on record, and nothing on file speaks against it
+        Outcome::Unknown if request.is_refused_on_record() => Verdict::Refused,
         Outcome::Unknown => Verdict::CannotTell,
         Outcome::Accepted if request.changed => Verdict::Recovered,
         Outcome::Accepted => Verdict::Clean,
