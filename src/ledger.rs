@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{CallKey, ItemIndex, ItemKey};
 use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
 
-pub use edits::{Edits, Insert};
+pub use edits::{Edits, Insert, Touched};
 
 const NONE: u32 = u32::MAX;
 

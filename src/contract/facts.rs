@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
-use crate::ledger::{Edits, Ledger, Pair, Slot};
+use crate::ledger::{Edits, Ledger, Pair, Slot, Touched};
 use crate::wire::item::{Author, Flags, ItemKind};
 use crate::wire::refusal::RefusalKind;
 
@@ -107,16 +107,33 @@ impl Facts {
     /// The part of the facts that lies in calls and outputs.
     pub(crate) fn of_pairs(ledger: &Ledger, edits: &Edits) -> Self {
         let touched = if edits.is_empty() {
-            BTreeMap::new()
+            Vec::new()
         } else {
             edits.touched(ledger)
         };
         let mut facts = Self::default();
-        let untouched = |key: &CallKey| !touched.contains_key(key);
-        for (set, which) in [
-            (ledger.orphans(), Which::Orphan),
-            (ledger.early(), Which::Early),
+        let untouched = |key: &CallKey| {
+            touched
+                .binary_search_by_key(key, |touched| touched.key)
+                .is_err()
+        };
+        // where every pair of a set is touched there is nothing to look for
+        let any_left = |set: &BTreeMap<u32, CallKey>, is: fn(&Pair) -> bool| {
+            let was = |touched: &&Touched| is(&ledger.pair(touched.key));
+            touched.len() < set.len()
+                || (!set.is_empty() && touched.iter().filter(was).count() < set.len())
+        };
+        for (set, which, is) in [
+            (
+                ledger.orphans(),
+                Which::Orphan,
+                Pair::is_orphan as fn(&Pair) -> bool,
+            ),
+            (ledger.early(), Which::Early, Pair::is_early),
         ] {
+            if !any_left(set, is) {
+                continue;
+            }
             // only the ends matter, and only touched pairs stand between an end and the first that counts
             let first = set.iter().find(|(_, key)| untouched(key));
             let last = set.iter().rev().find(|(_, key)| untouched(key));
@@ -124,7 +141,7 @@ impl Facts {
                 facts.add_pair(ledger, edits, key, ledger.pair(key), which);
             }
         }
-        if !ledger.open().is_empty() {
+        if any_left(ledger.open(), Pair::is_open) {
             // approvals and other calls share one set; look on until one of each was seen
             let approvals = ledger.open_approvals();
             let others = ledger.open().len() - approvals;
@@ -149,11 +166,12 @@ impl Facts {
                 facts.add_pair(ledger, edits, key, ledger.pair(key), which);
             }
         }
-        let mut inserted = BTreeMap::new();
-        for insert in &edits.inserts {
-            inserted.entry(insert.call).or_insert(insert.kind);
-        }
-        for (&key, &pair) in &touched {
+        for touched in &touched {
+            let Touched {
+                key,
+                pair,
+                inserted,
+            } = *touched;
             let kinds = [
                 (pair.is_open(), Which::Open),
                 (pair.is_orphan(), Which::Orphan),
@@ -163,8 +181,7 @@ impl Facts {
             ];
             for (holds, which) in kinds {
                 if holds {
-                    let kind = inserted.get(&key).copied();
-                    facts.add_touched(ledger, edits, key, pair, which, kind);
+                    facts.add_touched(ledger, edits, key, pair, which, inserted);
                 }
             }
         }

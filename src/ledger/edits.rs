@@ -1,7 +1,5 @@
 //! What a strategy would add to a sequence and take from it, answered without doing it.
 
-use std::collections::BTreeMap;
-
 use super::{EMPTY, Ledger, Pair};
 use crate::ids::CallKey;
 use crate::wire::item::ItemKind;
@@ -56,28 +54,56 @@ impl Edits {
         before + index as u32 - gone
     }
 
-    /// The pairs that the edits touch, as they stand afterwards. Places are those after the edits, doubled in resolution
-    /// by nothing: only their order counts, so an insertion before place `p` stands between `p - 1` and `p`.
-    pub fn touched(&self, ledger: &Ledger) -> BTreeMap<CallKey, Pair> {
-        let mut touched: BTreeMap<CallKey, Pair> = self
-            .removed
+    /// The pairs that the edits touch, as they stand afterwards, each once and in the order of their keys. Places are
+    /// those after the edits.
+    pub fn touched(&self, ledger: &Ledger) -> Vec<Touched> {
+        let removed = self.removed.iter().filter_map(|&at| {
+            let key = ledger.slot(at)?.call()?;
+            Some((key, 0, None))
+        });
+        let inserted = self
+            .inserts
             .iter()
-            .filter_map(|&at| ledger.slot(at)?.call())
-            .map(|key| (key, EMPTY))
-            .collect();
-        for (index, insert) in self.inserts.iter().enumerate() {
-            if !insert.is_foreign(ledger) {
-                let pair = touched.entry(insert.call).or_insert(EMPTY);
-                pair.add(self.place_of(index), insert.kind);
-            }
-        }
-        for (key, pair) in &mut touched {
-            for (position, slot) in ledger.uses(*key) {
-                if self.removed.binary_search(&position).is_err() {
-                    pair.add(self.moved(position), slot.kind);
+            .enumerate()
+            .filter(|(_, insert)| !insert.is_foreign(ledger))
+            .map(|(index, insert)| (insert.call, self.place_of(index), Some(insert.kind)));
+        let mut changes: Vec<(CallKey, u32, Option<ItemKind>)> = removed.chain(inserted).collect();
+        // most often there are two runs in order already
+        changes.sort_by_key(|(key, ..)| *key);
+        changes
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(|of_one| {
+                let key = of_one.first()?.0;
+                let mut pair = EMPTY;
+                let mut inserted = None;
+                for &(_, place, kind) in of_one {
+                    if let Some(kind) = kind {
+                        inserted.get_or_insert(kind);
+                        pair.add(place, kind);
+                    }
                 }
-            }
-        }
-        touched
+                for (position, slot) in ledger.uses(key) {
+                    if self.removed.binary_search(&position).is_err() {
+                        pair.add(self.moved(position), slot.kind);
+                    }
+                }
+                Some(Touched {
+                    key,
+                    pair,
+                    inserted,
+                })
+            })
+            .collect()
     }
+}
+
+/// A pair that [`Edits`] touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// The pair.
+    pub key: CallKey,
+    /// As it stands afterwards.
+    pub pair: Pair,
+    /// The kind of the first output that is put in for it.
+    pub inserted: Option<ItemKind>,
 }

@@ -287,7 +287,7 @@ proptest! {
             }
         }
         let said = naive(&done);
-        for (key, pair) in edits.touched(&ledger) {
+        for Touched { key, pair, .. } in edits.touched(&ledger) {
             prop_assert_eq!(pair.is_open(), said.open.values().any(|k| *k == key));
             prop_assert_eq!(pair.is_orphan(), said.orphans.values().any(|k| *k == key));
             prop_assert_eq!(pair.is_early(), said.early.values().any(|k| *k == key));

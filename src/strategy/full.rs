@@ -58,7 +58,8 @@ pub(super) fn run(
         silent_end: None,
         ended: vec![false; rollout.items.call_count()],
         false_calls: BTreeSet::new(),
-        lost: BTreeSet::new(),
+        lost: Vec::new(),
+        items_lost: 0,
         real_outputs_kept: true,
         pictured: false,
         sent: 0,
@@ -150,7 +151,9 @@ struct Runner<'a> {
     /// Tools that ended, by the file's own events.
     ended: Vec<bool>,
     false_calls: BTreeSet<CallKey>,
-    lost: BTreeSet<ItemIndex>,
+    /// By item, whether a request was sent without it; empty as long as there is none.
+    lost: Vec<bool>,
+    items_lost: u32,
     real_outputs_kept: bool,
     pictured: bool,
     sent: u32,
@@ -483,9 +486,15 @@ impl Runner<'_> {
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }
+        if !edits.removed.is_empty() && self.lost.is_empty() {
+            self.lost = vec![false; self.rollout.items.len()];
+        }
         for &position in &edits.removed {
             if let Some(slot) = self.ledger.slot(position) {
-                self.lost.insert(slot.item);
+                if let Some(lost) = self.lost.get_mut(slot.item.0 as usize) {
+                    self.items_lost += u32::from(!*lost);
+                    *lost = true;
+                }
                 let answers = slot
                     .call()
                     .is_some_and(|call| !self.ledger.pair(call).is_orphan());
@@ -565,7 +574,7 @@ impl Runner<'_> {
             accepted: true,
             real_outputs_kept: self.real_outputs_kept && self.false_calls.is_empty(),
             false_statements: self.false_calls.len() as u32,
-            items_lost: self.lost.len() as u32,
+            items_lost: self.items_lost,
             requests_sent: self.sent,
         };
         let mut run = Run::conclude(self.judged, self.worlds, score);

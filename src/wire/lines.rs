@@ -94,6 +94,9 @@ pub struct LineReader<R> {
 
 const CHUNK: usize = 256 << 10;
 
+/// A buffer that is too small for a line grows by no more than this at once.
+const MAX_GROWTH: usize = 16 << 20;
+
 impl<R: Read> LineReader<R> {
     /// Reads lines from `reader`, which need not be buffered.
     pub fn new(reader: R) -> Self {
@@ -130,6 +133,9 @@ impl<R: Read> LineReader<R> {
                 self.scanned = self.start;
                 self.offset += length + 1;
                 self.number += 1;
+                // one read may bring a line that is too long, and its end, at once
+                let is_held = newline - from <= self.max_line;
+                let from = if is_held { from } else { newline };
                 return Ok(Some(self.line(from, newline, offset, length, true)));
             }
             self.scanned = self.end;
@@ -170,7 +176,7 @@ impl<R: Read> LineReader<R> {
             self.start = 0;
         }
         if self.buffer.len() - self.end < CHUNK {
-            let more = CHUNK.max(self.buffer.len() / 2);
+            let more = (self.buffer.len() / 2).clamp(CHUNK, MAX_GROWTH);
             self.buffer.resize(self.end + more, 0);
         }
         let room = self.buffer.get_mut(self.end..).unwrap_or(&mut []);
@@ -336,6 +342,15 @@ mod tests {
         assert_eq!(found[0], (1, 0, vec![], (CHUNK * 3) as u64, true));
         assert_eq!(found[1].2, b"next");
         assert_eq!(found[1].1, (CHUNK * 3 + 1) as u64);
+    }
+
+    #[test]
+    fn a_line_too_long_is_not_held_where_its_end_came_with_it() {
+        let mut bytes = vec![b'x'; 1001];
+        bytes.extend_from_slice(b"\nnext\n");
+        let found = lines(&bytes, 1000);
+        assert_eq!(found[0], (1, 0, vec![], 1001, true));
+        assert_eq!(found[1], (2, 1002, b"next".to_vec(), 4, true));
     }
 
     #[test]

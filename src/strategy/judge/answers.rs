@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use crate::contract::facts::{Ends, Facts, Fault};
 use crate::ids::CallKey;
-use crate::ledger::{Edits, Insert, Ledger};
+use crate::ledger::{Edits, Insert, Ledger, Touched};
 use crate::wire::item::ItemKind;
 use crate::wire::refusal::RefusalKind;
 
@@ -162,7 +162,7 @@ impl<'a> Answers<'a> {
             inserts: vec![insert],
             removed: Vec::new(),
         };
-        let Some(pair) = alone.touched(self.ledger).get(&call).copied() else {
+        let Some(Touched { pair, .. }) = alone.touched(self.ledger).first().copied() else {
             return false;
         };
         let order = self.inserts.len() as u32;
