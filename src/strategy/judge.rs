@@ -175,22 +175,21 @@ impl Case<'_> {
         recorded: Recorded<'_>,
         retry: Retry,
     ) -> Judgement {
-        let before = *worlds;
+        let hides = |variant: &Variant<'_>| variant.state.partial || variant.state.unknown;
+        let names_orphan = matches!(recorded, Recorded::Refused(refusal)
+            if refusal.named.as_ref().is_some_and(|named| named.kind == RefusalKind::OrphanOutput));
+        if names_orphan && self.variants.iter().any(hides) {
+            // such a refusal tells that the call does not stand in front of what is on file
+            let mut kept = *worlds;
+            let facts = self.facts(Sight::Whole);
+            let judged = self.judge_facts(items, &mut kept, recorded, retry, &facts);
+            if judged.agrees == Some(true) {
+                *worlds = kept;
+                return judged;
+            }
+        }
         let facts = self.facts(Sight::OfFile);
-        let judged = self.judge_facts(items, worlds, recorded, retry, &facts);
-        let hides = self.variants.iter().any(|variant| variant.state.partial);
-        if judged.agrees != Some(false) || !hides {
-            return judged;
-        }
-        // a recorded refusal of an output tells that its call does not stand in front of what is on file
-        let mut kept = before;
-        let facts = self.facts(Sight::Whole);
-        let again = self.judge_facts(items, &mut kept, recorded, retry, &facts);
-        if again.agrees == Some(true) {
-            *worlds = kept;
-            return again;
-        }
-        judged
+        self.judge_facts(items, worlds, recorded, retry, &facts)
     }
 
     /// The same, where the facts of the three variants are known.
@@ -319,7 +318,7 @@ impl Case<'_> {
         let mut facts = Facts::read(variant.ledger, edits, reads);
         facts.previous_not_found = variant.state.previous;
         facts.item_not_found = variant.state.item;
-        facts.unknown_state = variant.state.unknown;
+        facts.unknown_state = sight == Sight::OfFile && variant.state.unknown;
         if sight == Sight::OfFile && variant.state.partial && facts.orphans.first.is_some() {
             // the calls may stand in front of what is on file
             facts.unknown_state = true;
