@@ -114,12 +114,26 @@ impl Pair {
     /// Only a `function_call` beside nothing but `local_shell_call_output`s tells this apart from "no output at all".
     pub fn is_open(&self) -> bool {
         self.calls > 0
-            && (self.outputs == 0 || (self.call_kinds & 1 != 0 && self.output_kinds == 2))
+            && (self.outputs == 0 || (self.call_kinds & 1 != 0 && self.output_kinds & 1 == 0))
     }
 
     /// Whether an output has no call.
     pub fn is_orphan(&self) -> bool {
-        self.outputs > 0 && (self.calls == 0 || (self.call_kinds == 1 && self.output_kinds == 2))
+        self.outputs > 0 && (self.calls == 0 || self.has_stray_shell_output())
+    }
+
+    /// The kind of the output that has no call, where the first of all outputs is of kind `first`.
+    pub fn orphan_kind(&self, first: ItemKind) -> ItemKind {
+        if self.calls > 0 {
+            ItemKind::LocalShellCallOutput
+        } else {
+            first
+        }
+    }
+
+    /// Whether a `local_shell_call_output` stands where only calls of other kinds have its id.
+    pub fn has_stray_shell_output(&self) -> bool {
+        self.output_kinds & 2 != 0 && self.call_kinds & 2 == 0
     }
 
     /// Whether the first output stands before the first call.

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod json;
 pub mod picture;
+pub mod story;
 pub mod style;
 pub mod text;
 

@@ -119,7 +119,7 @@ impl Output {
 
 /// JSON in which what a terminal could take for a command, and what turns the direction of writing, is spelled `\\uXXXX`.
 /// Such characters stand inside of strings only.
-fn escaped(json: &str) -> Cow<'_, str> {
+pub(super) fn escaped(json: &str) -> Cow<'_, str> {
     if !json.contains(is_command) {
         return Cow::Borrowed(json);
     }

@@ -9,10 +9,10 @@ use super::args::ReplayArgs;
 use super::error::CliError;
 use super::input::{self, Source};
 use super::labels;
-use super::output::Output;
+use super::output::{Output, escaped};
 use crate::contract::Policy;
-use crate::replay::{self, SessionReport, story};
-use crate::report::{json, text};
+use crate::replay::{self, SessionReport};
+use crate::report::{json, story, text};
 use crate::session::label::Label;
 use crate::strategy::{self, Options, Origin, Probe, Run, Strategy, Verdict};
 
@@ -267,7 +267,11 @@ fn write_story(
     let mut file = std::fs::File::create_new(&session).map_err(failed)?;
     std::io::copy(&mut reader, &mut file).map_err(failed)?;
     std::fs::write(folder.join("story.md"), files.story).map_err(failed)?;
-    std::fs::write(folder.join("expect.json"), files.expect).map_err(failed)?;
+    std::fs::write(
+        folder.join("expect.json"),
+        escaped(&files.expect).as_bytes(),
+    )
+    .map_err(failed)?;
     output.note(&format!("story written to {}", folder.display()));
     Ok(())
 }

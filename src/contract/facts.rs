@@ -249,10 +249,13 @@ impl Facts {
                 })
             });
         }
+        // a client that rebuilds its requests may leave out ids that are no good (codex #32312)
         self.duplicate_item = ledger
             .duplicate_ids()
             .range(reads.input_from..)
-            .find(|(position, _)| kept(position) && stands_before(ledger, edits, **position))
+            .find(|(position, _)| {
+                reads.exact_ids && kept(position) && stands_before(ledger, edits, **position)
+            })
             .and_then(|(&position, _)| at(position, RefusalKind::DuplicateItem))
             .map(|fault| Fault {
                 call: None,
@@ -340,11 +343,11 @@ impl Facts {
             Which::Open if call_kind == ItemKind::McpApprovalRequest => self.approvals.add(missing),
             Which::Open => self.open.add(missing),
             Which::Early => self.early.add(missing),
-            Which::Orphan => self.orphans.add(fault(
-                RefusalKind::OrphanOutput,
-                output_kind,
-                pair.first_output,
-            )),
+            Which::Orphan => {
+                let kind = pair.orphan_kind(output_kind);
+                self.orphans
+                    .add(fault(RefusalKind::OrphanOutput, kind, pair.first_output));
+            }
             Which::ExtraOutput => {
                 let found = fault(RefusalKind::DuplicateOutput, output_kind, pair.first_output);
                 self.extra_output = Some(earlier(self.extra_output, found));

@@ -159,11 +159,7 @@ fn naive(slots: &[Item]) -> Said {
         let orphan = outputs
             .iter()
             .any(|(_, output)| !calls.iter().any(|(_, call)| output.answers(*call)));
-        // an orphan among outputs that do answer is told only where nothing answers (see Pair::is_orphan)
-        let all = outputs
-            .iter()
-            .all(|(_, output)| !calls.iter().any(|(_, call)| output.answers(*call)));
-        if orphan && all {
+        if orphan {
             said.orphans.insert(outputs[0].0, key);
         }
         if let (Some(call), Some(output)) = (calls.first(), outputs.first())

@@ -117,6 +117,7 @@ fn verdict(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
         .requests
         .iter()
         .find(|request| request.agrees == Some(false))
+        .or_else(|| run.requests.iter().find(|request| request.is_refused()))
         .or_else(|| {
             run.requests
                 .iter()

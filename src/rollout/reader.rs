@@ -260,7 +260,7 @@ impl<'l> Builder<'l> {
 
     fn read_text(&mut self, text: &str, line: LineNo, ended: bool) {
         match Line::read(text) {
-            Ok(value) => self.add(&value, line, &mut 0, false),
+            Ok(value) => self.add(&value, line, &mut 0),
             Err(_) => self.read_values(text, line, ended),
         }
     }
@@ -270,11 +270,10 @@ impl<'l> Builder<'l> {
         let values: Vec<Result<&str, String>> = Values::new(text).collect();
         let whole = values.iter().filter(|value| value.is_ok()).count();
         let mut part = 0;
-        // Codex reads a line as one value: it skips this line (codex #3380)
-        let skipped = values.len() > 1;
+        // the session that wrote them held them all; only Codex's loader skips such a line (codex #3380)
         for value in values {
             match value {
-                Ok(value) => self.read_value(value, line, &mut part, skipped),
+                Ok(value) => self.read_value(value, line, &mut part),
                 Err(_) if !ended => self.note(line, Reason::TornTail),
                 Err(why) => self.note(line, Reason::NotJson(why)),
             }
@@ -284,11 +283,11 @@ impl<'l> Builder<'l> {
         }
     }
 
-    fn read_value(&mut self, text: &str, line: LineNo, part: &mut u32, skipped: bool) {
+    fn read_value(&mut self, text: &str, line: LineNo, part: &mut u32) {
         match Line::read(text) {
-            Ok(value) => self.add(&value, line, part, skipped),
+            Ok(value) => self.add(&value, line, part),
             Err(_) => with_mended(text, |value| match value {
-                Ok(value) => self.add(&value, line, part, skipped),
+                Ok(value) => self.add(&value, line, part),
                 Err(error) => {
                     self.note(line, Reason::UnknownShape(error.to_string()));
                 }

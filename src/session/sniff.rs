@@ -158,8 +158,17 @@ pub fn foreign(head: &[u8]) -> Option<Foreign> {
         }
     }
     let array = text.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
-    let keys = Keys::read(array.unwrap_or(text));
-    let typed = keys.text("type").unwrap_or_default();
+    let mut keys = Keys::read(array.unwrap_or(text));
+    let mut typed = keys.text("type").unwrap_or_default();
+    // `codex exec --json` can begin with an error of its own; the next event tells
+    let after = text.iter().position(|&byte| byte == b'\n');
+    let next = after.map(|at| Keys::read(text.get(at..).unwrap_or_default().trim_ascii_start()));
+    if typed == "error"
+        && let Some(next) = next.filter(|next| next.has("type"))
+    {
+        typed = next.text("type").unwrap_or_default();
+        keys = next;
+    }
     let object = keys.text("object");
     if keys.has("log") && keys.value("log").is_some_and(|it| it.starts_with(b"{")) {
         return Some(Foreign::Har);

@@ -6,7 +6,7 @@ use super::Strategy;
 use super::judge::Retry;
 use crate::ids::CallKey;
 use crate::ledger::{Edits, Insert, Ledger};
-use crate::wire::item::{Author, ItemKind};
+use crate::wire::item::{Author, Flags, ItemKind};
 
 /// What a client remembers between requests, in memory only.
 #[derive(Clone, Debug, Default)]
@@ -196,6 +196,10 @@ fn normalize(view: &View<'_>) -> Plan {
     };
     for &call in ledger.open().values() {
         for (position, slot) in ledger.uses(call) {
+            // a local shell call without `call_id` gets nothing (codex.md 3.1)
+            if slot.flags.has(Flags::NO_CALL_ID) {
+                continue;
+            }
             if let Some(kind) = slot.kind.answer_kind() {
                 plan.edits.inserts.push(Insert {
                     before: position + 1,
@@ -207,7 +211,10 @@ fn normalize(view: &View<'_>) -> Plan {
     }
     plan.edits.inserts.sort_by_key(|insert| insert.before);
     for &call in ledger.orphans().values().filter(|_| view.sees_all) {
-        let outputs = ledger.uses(call).filter(|(_, slot)| slot.kind.is_output());
+        let alone = ledger.pair(call).calls == 0;
+        let outputs = ledger.uses(call).filter(|(_, slot)| {
+            slot.kind.is_output() && (alone || slot.kind == ItemKind::LocalShellCallOutput)
+        });
         plan.edits
             .removed
             .extend(outputs.map(|(position, _)| position));

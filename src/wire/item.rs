@@ -271,6 +271,8 @@ impl Flags {
     pub const EMPTY_CALL_ID: Self = Self(16);
     /// Codex's own loader skips the line this item stands on, so it is never sent again (codex #3380, #5600).
     pub const UNREADABLE_BY_CLIENT: Self = Self(32);
+    /// A call without `call_id`: its item id stands for it.
+    pub const NO_CALL_ID: Self = Self(64);
 
     /// Whether all bits of `other` are set.
     pub fn has(self, other: Self) -> bool {
@@ -459,6 +461,9 @@ impl Items {
             ItemKind::McpApprovalResponse => head.approval_request_id.as_deref(),
             // 2025 clients fell back to the item id where a local shell call had none (codex.md 2.2)
             ItemKind::LocalShellCall | ItemKind::LocalShellCallOutput => {
+                if head.call_id.is_none() {
+                    flags.set(Flags::NO_CALL_ID);
+                }
                 head.call_id.as_deref().or(head.id.as_deref())
             }
             // run by the server: self-contained (codex.md 2.2)

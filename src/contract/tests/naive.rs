@@ -265,7 +265,7 @@ fn end(found: &[usize], last: bool) -> Option<usize> {
 /// The first refusal of responses-api.md 5, if one world refuses at all.
 pub(crate) fn judge(asked: &Asked<'_>, world: World) -> Option<Refused> {
     let items = asked.items;
-    if let Some(found) = form(asked).or_else(|| duplicate(asked)) {
+    if let Some(found) = form(asked).or_else(|| asked.exact_ids.then(|| duplicate(asked))?) {
         return Some(found);
     }
     if let Some((kind, message)) = asked.not_found {

@@ -12,12 +12,12 @@ use crate::wire::item::{Author, Flags, Item, ItemKind};
 use crate::wire::lines::{LineReader, Reason};
 
 impl Builder<'_> {
-    pub(super) fn add(&mut self, value: &Line<'_>, line: LineNo, part: &mut u32, skipped: bool) {
+    pub(super) fn add(&mut self, value: &Line<'_>, line: LineNo, part: &mut u32) {
         let sort = value.sort();
         let era = value.era().filter(|era| *era != Era::E0);
         self.era = self.era.max(era);
         match sort {
-            Sort::Envelope => self.envelope(value, line, part, skipped),
+            Sort::Envelope => self.envelope(value, line, part),
             Sort::BareMeta if self.meta_seen => self.rollout.steps.push(Step::Meta(line)),
             Sort::BareMeta => {
                 self.meta_seen = true;
@@ -27,12 +27,12 @@ impl Builder<'_> {
                     ..Meta::default()
                 };
             }
-            Sort::BareItem => self.item(&value.item, line, part, skipped),
+            Sort::BareItem => self.item(&value.item, line, part, false),
             Sort::State => self.state(value, line),
             Sort::Foreign(foreign) if self.era.is_none() => self.foreign = Some(foreign),
             Sort::Foreign(_) | Sort::Unknown | Sort::Document => {
                 if value.item.head.role.is_some() && self.era.is_some_and(|era| era <= Era::E2) {
-                    self.item(&value.item, line, part, skipped);
+                    self.item(&value.item, line, part, false);
                     return;
                 }
                 let what = match value.item.head.kind.as_deref() {
@@ -63,7 +63,7 @@ impl Builder<'_> {
         ResponseKey(self.rollout.responses.intern(id.as_bytes()))
     }
 
-    fn envelope(&mut self, value: &Line<'_>, line: LineNo, part: &mut u32, skipped: bool) {
+    fn envelope(&mut self, value: &Line<'_>, line: LineNo, part: &mut u32) {
         let kind = value.item.head.kind.as_deref().unwrap_or("");
         let Some(payload) = &value.payload else {
             self.unknown(line, format!("{kind} whose payload is no object"));
@@ -76,12 +76,12 @@ impl Builder<'_> {
                     let what = "an item without type: Codex skips this line";
                     self.note(line, Reason::UnknownShape(what.into()));
                 }
-                self.item(&payload.item, line, part, skipped || untyped);
+                self.item(&payload.item, line, part, untyped);
             }
             "event_msg" => event::add(&mut self.rollout, payload, line),
             "turn_context" => self.rollout.steps.push(Step::TurnContext(line)),
             "session_meta" => self.meta(value, payload, line),
-            "compacted" => self.compacted(payload, line, skipped),
+            "compacted" => self.compacted(payload, line),
             "token_usage_record" => {
                 if let Some(id) = payload.response_id.as_deref() {
                     let key = self.response(id);
@@ -92,7 +92,7 @@ impl Builder<'_> {
                 let mut item = payload.item.head.clone();
                 item.kind = Some(Cow::Borrowed(ItemKind::AgentMessage.name()));
                 let item = self.rollout.items.describe(&item, line, *part);
-                self.push(item, part, skipped);
+                self.push(item, part, false);
             }
             "inter_agent_communication_metadata"
             | "world_state"
@@ -131,10 +131,7 @@ impl Builder<'_> {
 
     /// `compacted`: with `replacement_history` (codex #6795) the items replace all before; without, the message does
     /// together with the user's own.
-    fn compacted(&mut self, payload: &Payload<'_>, line: LineNo, skipped: bool) {
-        if skipped {
-            return;
-        }
+    fn compacted(&mut self, payload: &Payload<'_>, line: LineNo) {
         let Some(items) = &payload.replacement else {
             if !payload.message {
                 self.unknown(

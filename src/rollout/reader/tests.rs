@@ -266,7 +266,7 @@ fn damaged_lines_are_told_and_their_neighbours_read() {
     assert!(
         glued
             .iter()
-            .all(|item| item.flags.has(Flags::UNREADABLE_BY_CLIENT))
+            .all(|item| !item.flags.has(Flags::UNREADABLE_BY_CLIENT))
     );
     assert_eq!(
         glued.iter().map(|item| item.part).collect::<Vec<_>>(),

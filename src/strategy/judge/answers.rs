@@ -204,7 +204,7 @@ impl<'a> Answers<'a> {
             open.add(first_call, missing);
         }
         if pair.is_orphan() {
-            let orphan = fault(RefusalKind::OrphanOutput, output_kind);
+            let orphan = fault(RefusalKind::OrphanOutput, pair.orphan_kind(output_kind));
             mended.orphans.add(first_output, orphan);
         }
         if pair.is_early() {
@@ -267,11 +267,10 @@ impl<'a> Answers<'a> {
         };
         let missing = |key| fault(RefusalKind::MissingOutput, key, ledger.pair(key).first_call);
         let orphan = |key| {
-            fault(
-                RefusalKind::OrphanOutput,
-                key,
-                ledger.pair(key).first_output,
-            )
+            let pair = ledger.pair(key);
+            let (place, fault) = fault(RefusalKind::OrphanOutput, key, pair.first_output);
+            let item = pair.orphan_kind(fault.item);
+            (place, Fault { item, ..fault })
         };
         let touched = &self.touched;
         let untouched = |key: CallKey| !touched.contains(&key);

@@ -85,8 +85,9 @@ impl<'a> Lane<'a> {
         lane
     }
 
-    /// Calls and outputs in the context of the lane's last request, what it was answered included.
-    fn context(&self) -> (BTreeSet<CallKey>, BTreeSet<CallKey>) {
+    /// Calls and outputs in the context of the lane's last request, what it was answered included. Of an output it says
+    /// whether it is the local shell's own, which answers no other kind of call.
+    fn context(&self) -> (BTreeSet<CallKey>, BTreeSet<(CallKey, bool)>) {
         let mut calls = BTreeSet::new();
         let mut outputs = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -105,7 +106,7 @@ impl<'a> Lane<'a> {
                     if item.kind.is_call() {
                         calls.insert(call)
                     } else {
-                        outputs.insert(call)
+                        outputs.insert((call, item.kind == ItemKind::LocalShellCallOutput))
                     };
                 }
             }
@@ -124,8 +125,10 @@ impl<'a> Lane<'a> {
             .filter_map(|(&call, &(at, item, answered))| {
                 let in_effect = calls.contains(&call);
                 let carried = self.carried.get(&call).map_or(&[][..], Vec::as_slice);
+                let kind = self.recording.items.get(item)?.kind;
+                let stray = outputs.contains(&(call, true)) && kind != ItemKind::LocalShellCall;
                 let open = if in_effect {
-                    !outputs.contains(&call)
+                    !outputs.contains(&(call, false)) && (stray || !outputs.contains(&(call, true)))
                 } else {
                     carried.is_empty()
                 };
@@ -147,14 +150,18 @@ impl<'a> Lane<'a> {
                 };
                 Some(OpenCall {
                     call,
-                    kind: self.recording.items.get(item)?.kind,
+                    kind,
                     item,
                     lane: self.number,
                     exchange: Some(exchange.number),
                     answered,
                     line: exchange.line,
                     file: 0,
-                    cause: self.cause(call, at, real.map(|(at, _)| *at), in_effect, answered),
+                    cause: if stray && in_effect {
+                        Cause::WrongKind
+                    } else {
+                        self.cause(call, at, real.map(|(at, _)| *at), in_effect, answered)
+                    },
                     tool,
                     effective: in_effect,
                 })

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::SessionReport;
+use super::safe;
+use crate::replay::SessionReport;
 use crate::strategy::Strategy;
 
 /// The texts beside a story's session.
@@ -40,7 +41,7 @@ pub fn files(report: &SessionReport, session: &str) -> Files {
         .map(|open| {
             format!(
                 "- `{}` (line {}): {}",
-                items.call_id(open.call),
+                in_code(items.call_id(open.call)),
                 open.line,
                 open.cause.words()
             )
@@ -55,7 +56,7 @@ pub fn files(report: &SessionReport, session: &str) -> Files {
         if client.is_empty() {
             "unknown".to_owned()
         } else {
-            client.join(" ")
+            safe(&client.join(" "))
         },
         report.source,
         if open.is_empty() {
@@ -69,9 +70,10 @@ pub fn files(report: &SessionReport, session: &str) -> Files {
         } else {
             ""
         },
-        message
-            .as_deref()
-            .map_or(String::new(), |message| format!(", and names `{message}`")),
+        message.as_deref().map_or(String::new(), |message| format!(
+            ", and names `{}`",
+            in_code(message)
+        )),
     );
     let expect = json!({
         "session": session,
@@ -86,5 +88,20 @@ pub fn files(report: &SessionReport, session: &str) -> Files {
     Files {
         story,
         expect: format!("{expect:#}\n"),
+    }
+}
+
+/// A text from the session between backquotes: nothing a terminal or Markdown takes for its own.
+fn in_code(text: &str) -> String {
+    safe(text).replace('`', "'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_reaches_the_story() {
+        assert_eq!(in_code("call_\u{1b}[31m`x\u{9b}"), "call_␛[31m'x�");
     }
 }
