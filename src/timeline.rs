@@ -5,5 +5,5 @@
 
 pub mod calls;
 
-pub(crate) use calls::raw_ledger;
 pub use calls::{Cause, OpenCall, Tool, open_calls};
+pub(crate) use calls::{raw_ledger, replaced_ledger};

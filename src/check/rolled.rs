@@ -5,7 +5,7 @@ use crate::ids::CallKey;
 use crate::ledger::Ledger;
 use crate::rollout::Rollout;
 use crate::strategy::{Run, Verdict};
-use crate::timeline::{Cause, OpenCall, raw_ledger};
+use crate::timeline::{Cause, OpenCall, raw_ledger, replaced_ledger};
 use crate::wire::item::{Flags, ItemKind, Items};
 
 pub(super) fn collect(
@@ -50,6 +50,26 @@ pub(super) fn collect(
     }
     let raw = raw_ledger(rollout);
     of_ledger(&raw, &rollout.items, 0, None, findings);
+    // an output whose call a compaction took away
+    let kept = replaced_ledger(rollout);
+    for (&position, &call) in kept.iter().flat_map(Ledger::orphans) {
+        if raw.pair(call).is_orphan() {
+            continue;
+        }
+        let slot = kept.as_ref().and_then(|kept| kept.slot(position));
+        let Some(item) = slot.and_then(|slot| rollout.items.get(slot.item)) else {
+            continue;
+        };
+        let rule = Rule::OrphanOutput;
+        let mut finding = Finding::new(rule, Severity::Warning, 0, item.line);
+        finding.call = Some(call);
+        finding.item = Some(item.kind);
+        finding.message = sentence(rule, item.kind, rollout.items.call_id(call));
+        finding
+            .message
+            .push_str(": a compaction took its call away");
+        findings.add(finding);
+    }
 }
 
 /// Everything in a context that some world or some client would refuse, except open calls, as warnings.

@@ -68,7 +68,8 @@ fn take_beginning<R: Read>(reader: &mut R) -> io::Result<Vec<u8>> {
     Ok(beginning)
 }
 
-/// Decompresses what begins as a zstd frame does (cold rollouts, codex #25087) and passes anything else through.
+/// Decompresses what begins as a zstd frame does (cold rollouts, codex #25087) and passes anything else through. A frame
+/// that breaks off is readable up to there, and ends in a line that does.
 ///
 /// # Errors
 /// What the reader returns, or the decoder on its first bytes.
@@ -82,10 +83,51 @@ pub fn maybe_zstd<'r, R: Read + 'r>(mut reader: R) -> io::Result<Box<dyn Read + 
     let compressed = first == MAGIC;
     let whole = Cursor::new(first).chain(reader);
     Ok(if compressed {
-        Box::new(zstd::Decoder::new(whole)?)
+        Box::new(Cut {
+            inner: zstd::Decoder::new(whole)?,
+            last: b'\n',
+            ended: false,
+        })
     } else {
         Box::new(whole)
     })
+}
+
+/// A compressed reader whose end may be missing.
+struct Cut<R> {
+    inner: R,
+    last: u8,
+    ended: bool,
+}
+
+impl<R: Read> Read for Cut<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        match self.inner.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.ended = true;
+                // a cut between two lines shall not look like the end of the file: what was to come began a line
+                match into.first_mut().filter(|_| self.last == b'\n') {
+                    Some(first) => {
+                        *first = b'{';
+                        Ok(1)
+                    }
+                    None => Ok(0),
+                }
+            }
+            Ok(count) => {
+                self.last = into
+                    .get(..count)
+                    .and_then(<[u8]>::last)
+                    .copied()
+                    .unwrap_or(self.last);
+                Ok(count)
+            }
+            error => error,
+        }
+    }
 }
 
 /// Where a file ended.

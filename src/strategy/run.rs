@@ -96,7 +96,10 @@ pub(super) fn picture(ledger: &Ledger, fault: &Fault, input_from: u32) -> Vec<Sh
                 call: slot.call(),
                 held: position < input_from,
                 at_fault: match (fault.call, fault.place) {
-                    (Some(call), _) => slot.call() == Some(call),
+                    (Some(call), _) => {
+                        let stray = fault.item == ItemKind::LocalShellCallOutput;
+                        slot.call() == Some(call) && (!stray || slot.kind == fault.item)
+                    }
                     (None, Some(Place::Response(_))) => false,
                     (None, _) => position == at,
                 },

@@ -7,7 +7,7 @@
 mod recorded;
 mod rolled;
 
-pub(crate) use rolled::raw_ledger;
+pub(crate) use rolled::{raw_ledger, replaced_ledger};
 
 use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::session::Session;

@@ -110,10 +110,14 @@ impl<'a> Lane<'a> {
                     };
                 }
             }
-            at = exchange
-                .request
-                .previous
-                .and_then(|key| self.by_response.get(&key).copied());
+            at = match (exchange.request.previous, exchange.request.conversation) {
+                (Some(key), _) => self.by_response.get(&key).copied(),
+                (None, Some(_)) => self.exchanges.iter().take(index).rposition(|before| {
+                    before.request.conversation == exchange.request.conversation
+                        && before.answer.terminal == Some(Terminal::Completed)
+                }),
+                (None, None) => None,
+            };
         }
         (calls, outputs)
     }

@@ -29,6 +29,19 @@ pub(super) fn open_calls(rollout: &Rollout) -> Vec<OpenCall> {
             calls.insert(slot.item, key);
         }
     }
+    if let Some(kept) = replaced_ledger(rollout) {
+        // what a replacement brought along; a call on a line of its own was looked at above
+        let known: BTreeSet<CallKey> = calls.values().copied().collect();
+        let brought = replacements(rollout);
+        for &key in kept.open().values().filter(|key| !known.contains(key)) {
+            for (_, slot) in kept.uses(key).filter(|(_, slot)| slot.kind.is_call()) {
+                let before = brought.range(..=slot.item).next_back();
+                if before.is_some_and(|(_, end)| slot.item < *end) {
+                    calls.insert(slot.item, key);
+                }
+            }
+        }
+    }
     let mut unfinished = outputs_left_behind(rollout);
     for (item, (key, _)) in &unfinished {
         calls.insert(*item, *key);
@@ -84,6 +97,36 @@ pub(crate) fn raw_ledger(rollout: &Rollout) -> Ledger {
         }
     }
     ledger
+}
+
+/// The pairing over what the next request would carry, where a compaction put items of its own there.
+pub(crate) fn replaced_ledger(rollout: &Rollout) -> Option<Ledger> {
+    let replaces = |step: &Step| matches!(step, Step::Replaced { .. } | Step::Summarised(..));
+    if !rollout.steps.iter().any(replaces) {
+        return None;
+    }
+    let mut effective = Effective::new(rollout.era);
+    for step in &rollout.steps {
+        effective.apply(&rollout.items, step);
+    }
+    let mut ledger = Ledger::default();
+    for &index in effective.path() {
+        if let Some(item) = rollout.items.get(index) {
+            ledger.push(index, item);
+        }
+    }
+    Some(ledger)
+}
+
+/// The items that came in replacements of the history: the first of each and the one behind its last.
+fn replacements(rollout: &Rollout) -> BTreeMap<ItemIndex, ItemIndex> {
+    let ranges = rollout.steps.iter().filter_map(|step| match *step {
+        Step::Replaced { first, count, .. } => {
+            Some((first, ItemIndex(first.0.saturating_add(count))))
+        }
+        _ => None,
+    });
+    ranges.collect()
 }
 
 /// Those of `calls` that the next request would carry.
@@ -189,6 +232,11 @@ impl Evidence {
                         // tools of one response end at their own time; this may be a neighbour's output
                         continue;
                     }
+                }
+                Step::Replaced { first, count, .. } => {
+                    let brought = (first.0..first.0.saturating_add(*count)).map(ItemIndex);
+                    waiting.extend(brought.filter(|index| calls.contains_key(index)));
+                    continue;
                 }
                 Step::TurnAborted(..) => Cause::Interrupted,
                 Step::TurnStarted(_) | Step::Meta(_) => Cause::ProcessEnded,
