@@ -210,3 +210,90 @@ fn a_request_is_checked_by_its_own_lines() {
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].message, "function call a has no output");
 }
+
+#[test]
+fn values_on_one_line_count_like_lines_of_their_own() {
+    let apart = rollout("0.45.0", &[user("go"), call("a"), user("on"), assistant()]);
+    let line = |item: &Value| {
+        json!({"timestamp": "t", "type": "response_item", "payload": item}).to_string()
+    };
+    let mut text = json!({"timestamp": "t", "type": "session_meta", "payload": {"id": "t", "cli_version": "0.45.0"}}).to_string();
+    text.push('\n');
+    text.push_str(&line(&user("go")));
+    text.push('\n');
+    text.push_str(&line(&call("a")));
+    text.push_str(&line(&user("on")));
+    text.push('\n');
+    text.push_str(&line(&assistant()));
+    let glued = Session::Rollout(reader::read(text.as_bytes(), &NoLibrary).unwrap());
+    assert_eq!(found(&glued), found(&apart));
+    assert_eq!(cause(&glued), cause(&apart));
+    assert_eq!(glued.problems().len(), 1);
+}
+
+#[test]
+fn a_local_shells_own_output_answers_no_function_call() {
+    let shell = json!({"type": "local_shell_call_output", "call_id": "a", "output": "x"});
+    let body = |input: Vec<Value>| {
+        let text = json!({"model": "m", "input": input}).to_string();
+        Session::Recording(request_file::read(text.as_bytes()).unwrap())
+    };
+    let beside = body(vec![user("go"), call("a"), shell.clone(), output("a")]);
+    let (verdict, findings) = found(&beside);
+    assert_eq!(verdict, Verdict::Refused);
+    assert!(
+        findings.contains(&(Rule::OrphanOutput, Severity::Error, 1)),
+        "{findings:?}"
+    );
+    let alone = body(vec![user("go"), call("a"), shell]);
+    assert_eq!(found(&alone).0, Verdict::Refused);
+    assert_eq!(cause(&alone).0, Cause::WrongKind);
+}
+
+#[test]
+fn a_client_may_leave_out_ids_that_stand_twice() {
+    let mut message = user("go");
+    message["id"] = "[t]".into();
+    let session = rollout("0.169.0", &[message.clone(), message, assistant()]);
+    let (verdict, findings) = found(&session);
+    assert_eq!(verdict, Verdict::Clean);
+    assert!(
+        findings.contains(&(Rule::DuplicateItemId, Severity::Warning, 3)),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn a_local_shell_call_without_call_id_is_not_repaired() {
+    let call = json!({"type": "local_shell_call", "id": "lsh_1", "call_id": null, "status": "completed", "action": {}});
+    let session = rollout("0.169.0", &[user("go"), call, user("on"), assistant()]);
+    assert_eq!(found(&session).0, Verdict::Refused);
+}
+
+#[test]
+fn calls_that_a_compaction_brought_are_open_too() {
+    let mut lines = String::new();
+    for line in [
+        json!({"timestamp": "t", "type": "session_meta", "payload": {"id": "t", "cli_version": "0.169.0"}}),
+        json!({"timestamp": "t", "type": "response_item", "payload": user("go")}),
+        json!({"timestamp": "t", "type": "response_item", "payload": call("lost")}),
+        json!({"timestamp": "t", "type": "compacted", "payload": {"message": "s", "replacement_history": [user("sum"), call("a")]}}),
+        json!({"timestamp": "t", "type": "response_item", "payload": output("lost")}),
+        json!({"timestamp": "t", "type": "response_item", "payload": user("on")}),
+        json!({"timestamp": "t", "type": "response_item", "payload": assistant()}),
+    ] {
+        lines.push_str(&line.to_string());
+        lines.push('\n');
+    }
+    let session = Session::Rollout(reader::read(lines.as_bytes(), &NoLibrary).unwrap());
+    let (verdict, findings) = found(&session);
+    assert_eq!(verdict, Verdict::Recovered);
+    assert!(
+        findings.contains(&(Rule::MissingOutput, Severity::Warning, 4)),
+        "{findings:?}"
+    );
+    assert!(
+        findings.contains(&(Rule::OrphanOutput, Severity::Warning, 5)),
+        "{findings:?}"
+    );
+}

@@ -486,6 +486,18 @@ fn compressed_and_plain_bytes_come_out_alike() {
 }
 
 #[test]
+fn a_cold_rollout_that_breaks_off_is_read_up_to_there() {
+    let long = E3.repeat(40_000);
+    let packed = zstd::encode_all(long.as_bytes(), 3).unwrap();
+    let whole = read(maybe_zstd(packed.as_slice()).unwrap(), &NoLibrary).unwrap();
+    let half = packed.get(..packed.len() / 2).unwrap();
+    let rollout = read(maybe_zstd(half).unwrap(), &NoLibrary).unwrap();
+    assert!(!rollout.items.is_empty() && rollout.items.len() < whole.items.len());
+    let last = rollout.problems.last().unwrap();
+    assert_eq!(last.reason, Reason::TornTail);
+}
+
+#[test]
 fn a_step_stays_small() {
     assert!(size_of::<Step>() <= 16, "{}", size_of::<Step>());
 }
