@@ -10,7 +10,7 @@ use crate::contract::Stored;
 use crate::ids::{ItemIndex, ItemKey, ResponseKey};
 use crate::ledger::Ledger;
 use crate::session::tree::{Node, Tree};
-use crate::wire::item::{Item, ItemKind, Items};
+use crate::wire::item::{Flags, Item, ItemKind, Items};
 
 /// A request, as far as the server's books go.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,8 @@ pub struct Endpoint {
     /// Every item id that was seen anywhere; a reference to another one says nothing.
     seen: BTreeMap<ItemKey, ItemIndex>,
     has_references: bool,
-    resolved: [BTreeMap<Node, Resolved>; 3],
+    /// Inputs that are resolved, with whether `store` was true in the request.
+    resolved: [BTreeMap<(Node, bool), Resolved>; 3],
 }
 
 impl Endpoint {
@@ -109,9 +110,7 @@ impl Endpoint {
             books: Default::default(),
             latest: BTreeMap::new(),
             seen: BTreeMap::new(),
-            has_references: items
-                .iter()
-                .any(|item| item.kind == ItemKind::ItemReference),
+            has_references: items.iter().any(refers),
             resolved: Default::default(),
         }
     }
@@ -165,7 +164,7 @@ impl Endpoint {
                 (previous, partial) = (Lookup::Unknown, true);
             }
         }
-        let (input, reference) = self.resolve(items, request.input, book);
+        let (input, reference) = self.resolve(items, request, book);
         let held = self.tree.len(base);
         let node = if base == Node::ROOT {
             input
@@ -181,20 +180,26 @@ impl Endpoint {
         }
     }
 
-    /// The input with item references replaced by the items they name.
+    /// The input with item references replaced by the items they name. With `store: false` reasoning that is not carried
+    /// whole is looked up too, and found only if it was stored (responses-api.md 2.3).
     fn resolve(
         &mut self,
         items: &dyn Fn(ItemIndex) -> Option<Item>,
-        input: Node,
+        request: &Incoming,
         book: usize,
     ) -> (Node, Option<(ItemIndex, Lookup)>) {
+        let (input, store) = (request.input, request.store);
         if !self.has_references {
             return (input, None);
         }
         let mut way = Vec::new();
         let mut at = input;
         let (mut node, mut missing) = loop {
-            if let Some(known) = self.resolved.get(book).and_then(|known| known.get(&at)) {
+            if let Some(known) = self
+                .resolved
+                .get(book)
+                .and_then(|known| known.get(&(at, store)))
+            {
                 break *known;
             }
             match self.tree.pop(at) {
@@ -208,13 +213,15 @@ impl Endpoint {
         for (original, index) in way.into_iter().rev() {
             let mut real = index;
             if let Some(item) = items(index)
-                && item.kind == ItemKind::ItemReference
+                && refers(&item)
                 && let Some(id) = item.id
             {
+                let is_reference = item.kind == ItemKind::ItemReference;
                 match self.books.get(book).and_then(|book| book.items.get(&id)) {
-                    Some(found) => real = *found,
-                    None if missing.is_some() => {}
-                    None if self.seen.contains_key(&id) => {
+                    Some(found) if is_reference => real = *found,
+                    Some(_) => {}
+                    None if missing.is_some() || (!is_reference && store) => {}
+                    None if !is_reference || self.seen.contains_key(&id) => {
                         missing = Some((index, Lookup::NotFound));
                     }
                     None => missing = Some((index, Lookup::Unknown)),
@@ -225,7 +232,7 @@ impl Endpoint {
             if missing.is_none()
                 && let Some(known) = self.resolved.get_mut(book)
             {
-                known.insert(original, (node, None));
+                known.insert((original, store), (node, None));
             }
         }
         (node, missing)
@@ -358,6 +365,11 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// Whether an item may stand for one that the server stored.
+fn refers(item: &Item) -> bool {
+    item.kind == ItemKind::ItemReference || item.flags.has(Flags::NAMES_STORED)
 }
 
 /// What the item references of a session stand for, as its client knows it, whatever the server stored.

@@ -251,7 +251,7 @@ pub(super) fn sentence(rule: Rule, item: ItemKind, id: &str) -> String {
             "a reasoning item is not followed by what it led to".to_owned()
         }
         Rule::ItemWithoutReasoning => format!("a {words} is sent without its reasoning item"),
-        Rule::ItemNotFound => "an item reference that is not stored".to_owned(),
+        Rule::ItemNotFound => "it names an item that is not stored".to_owned(),
         Rule::StreamWithoutEnd => "the stream ends without a terminal event".to_owned(),
         Rule::BadSequence => "sequence numbers have a gap or go backwards".to_owned(),
         Rule::PreviousResponseNotFound => {

@@ -297,3 +297,23 @@ fn calls_that_a_compaction_brought_are_open_too() {
         "{findings:?}"
     );
 }
+
+#[test]
+fn reasoning_that_is_not_carried_whole_is_looked_up_where_nothing_is_stored() {
+    let judged = |store: bool, sealed: Value| {
+        let reasoning =
+            json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sealed});
+        let input = [user("go"), reasoning, assistant(), user("on")];
+        let text = json!({"model": "m", "store": store, "input": input}).to_string();
+        let session = Session::Recording(request_file::read(text.as_bytes()).unwrap());
+        found(&session)
+    };
+    let (verdict, findings) = judged(false, Value::Null);
+    assert_eq!(verdict, Verdict::Refused);
+    assert!(
+        findings.contains(&(Rule::ItemNotFound, Severity::Error, 1)),
+        "{findings:?}"
+    );
+    assert_eq!(judged(false, "x".into()).0, Verdict::Clean);
+    assert_eq!(judged(true, Value::Null).0, Verdict::Clean);
+}

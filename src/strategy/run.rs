@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::Strategy;
 use crate::contract::{DependsOn, Fault, Outcome, Place, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::ledger::{Edits, Ledger};
+use crate::ledger::{Edits, Ledger, Slot};
 use crate::session::Session;
 use crate::session::exchange::{RecordedRefusal, Transport};
 use crate::wire::item::{Flags, ItemKind};
+use crate::wire::refusal::RefusalKind;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,12 @@ pub(super) fn picture(ledger: &Ledger, fault: &Fault, input_from: u32) -> Vec<Sh
             } else {
                 pair.first_output
             }
+        }
+        // such a fault knows its item, not its place
+        None if fault.kind == RefusalKind::ItemNotFound => {
+            let is = |slot: &Slot| fault.place == Some(Place::Item(slot.item));
+            let found = ledger.slots().iter().rposition(is);
+            found.map_or(fault.position, |at| at as u32)
         }
         None => fault.position,
     };

@@ -273,6 +273,9 @@ impl Flags {
     pub const UNREADABLE_BY_CLIENT: Self = Self(32);
     /// A call without `call_id`: its item id stands for it.
     pub const NO_CALL_ID: Self = Self(64);
+    /// Reasoning with an id and without `encrypted_content`: only a server that stored it knows what it stands for
+    /// (responses-api.md 2.3).
+    pub const NAMES_STORED: Self = Self(128);
 
     /// Whether all bits of `other` are set.
     pub fn has(self, other: Self) -> bool {
@@ -301,6 +304,8 @@ pub struct ItemHead<'a> {
     pub text: Option<Cow<'a, str>>,
     /// `output`, where it is a plain string.
     pub output: Option<Cow<'a, str>>,
+    /// Whether it has an `encrypted_content`.
+    pub sealed: bool,
     /// Whether any of the keys of an item was there (an object without them is no item).
     pub any: bool,
 }
@@ -327,6 +332,10 @@ impl<'a> ItemHead<'a> {
             }
             "output" => {
                 self.output = map.next_value::<Text<'de>>()?.0;
+                return Ok(true);
+            }
+            "encrypted_content" => {
+                self.sealed = map.next_value::<Option<IgnoredAny>>()?.is_some();
                 return Ok(true);
             }
             _ => return Ok(false),
@@ -430,6 +439,9 @@ impl Items {
             && !id.starts_with(prefix)
         {
             flags.set(Flags::BAD_ID);
+        }
+        if kind == ItemKind::Reasoning && id.is_some() && !head.sealed {
+            flags.set(Flags::NAMES_STORED);
         }
         let body = head.output.as_deref().or(head.text.as_deref());
         if body.is_some_and(says_aborted) {

@@ -355,7 +355,7 @@ impl Talk {
         if round.reasoning {
             self.made += 1;
             items.push(
-                json!({"type": "reasoning", "id": format!("rs_{}", self.made), "summary": []}),
+                json!({"type": "reasoning", "id": format!("rs_{}", self.made), "summary": [], "encrypted_content": "x"}),
             );
         }
         for (kind, _) in &round.calls {
