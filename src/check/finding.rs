@@ -229,7 +229,13 @@ impl Findings {
 
 /// What a rule says of an item.
 pub(super) fn sentence(rule: Rule, item: ItemKind, id: &str) -> String {
-    let words = item.words();
+    // the refusals know no words for kinds that are no calls
+    let own = item.name().replace('_', " ");
+    let words = if item.family().is_some() {
+        item.words()
+    } else {
+        own.as_str()
+    };
     match rule {
         Rule::MissingOutput => format!("{words} {id} has no output"),
         Rule::InFlight => format!("{words} {id} is open at the very end"),
