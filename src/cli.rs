@@ -110,12 +110,13 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
         || arguments.iter().any(|argument| argument == "--format=json");
     if wants_json && error.use_stderr() {
         let text = error.render().to_string();
-        let message = text
+        // the first paragraph: a message, or one with the arguments that are missing
+        let first: Vec<&str> = text
             .lines()
-            .next()
-            .unwrap_or("")
-            .trim_start_matches("error: ")
-            .to_owned();
+            .map(str::trim)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let message = first.join(" ").trim_start_matches("error: ").to_owned();
         return Output::plain_json().fail(&CliError::usage(message).hint("see 'replay --help'"));
     }
     let status = if error.use_stderr() { 2 } else { 0 };

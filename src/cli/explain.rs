@@ -201,7 +201,7 @@ fn as_json(found: &Found, ids: &[String], reports: &[SessionReport]) -> Value {
         json!({
             "kind": named.kind.name(),
             "item_type": named.item_type.map(ItemKind::name),
-            "id": named.id,
+            "id": Some(&named.id).filter(|id| !id.is_empty()),
         })
     });
     let mut value = document::sessions(reports);
