@@ -253,9 +253,8 @@ impl Facts {
         self.duplicate_item = ledger
             .duplicate_ids()
             .range(reads.input_from..)
-            .find(|(position, _)| {
-                reads.exact_ids && kept(position) && stands_before(ledger, edits, **position)
-            })
+            .take_while(|_| reads.exact_ids)
+            .find(|(position, _)| kept(position) && stands_before(ledger, edits, **position))
             .and_then(|(&position, _)| at(position, RefusalKind::DuplicateItem))
             .map(|fault| Fault {
                 call: None,
