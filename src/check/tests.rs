@@ -155,6 +155,22 @@ fn causes_of_open_calls() {
 }
 
 #[test]
+fn what_a_turn_left_is_answered_once_and_later_turns_are_let_alone() {
+    let turn = |id: &str| [user("go"), call(id), output(id), assistant()];
+    let mut lines = vec![user("go"), call("a")];
+    lines.extend(["b", "c", "d"].iter().flat_map(|id| turn(id)));
+    let session = rollout("0.169.0", &lines);
+    let run = strategy::run(
+        &session,
+        strategy::Strategy::PendingAborts,
+        &Options::default(),
+    );
+    assert_eq!(run.verdict, Verdict::Recovered, "{run:?}");
+    let injected = run.requests.iter().map(|request| request.injected.len());
+    assert_eq!(injected.sum::<usize>(), 1);
+}
+
+#[test]
 fn a_rolled_back_call_is_only_information() {
     let rolled = event("thread_rolled_back", &json!({"num_turns": 1}));
     let session = rollout(

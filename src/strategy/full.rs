@@ -288,8 +288,8 @@ impl Runner<'_> {
                     self.unanswered = Some(line);
                 }
                 self.boundary();
-                // a client that writes no aborts knows of an unfinished turn by the calls it left
-                if !self.ledger.open().is_empty() {
+                // a client that writes no aborts knows of an unfinished turn by the calls that this turn left
+                if self.memory.left_open(&self.ledger) {
                     self.memory.over(true);
                 }
                 self.waiting = true;

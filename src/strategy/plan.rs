@@ -46,6 +46,12 @@ impl Memory {
         self.aborts.push((call, kind));
     }
 
+    /// Whether a call that was noted since the turn began has no output.
+    pub(super) fn left_open(&self, ledger: &Ledger) -> bool {
+        let mut noted = self.aborts.iter();
+        noted.any(|(call, _)| ledger.pair(*call).is_open())
+    }
+
     /// The answer is over; `unfinished` if it was cut or holds calls.
     pub(super) fn over(&mut self, unfinished: bool) {
         self.unfinished = unfinished;
