@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod ledger;
 pub mod locate;
 pub mod record;
+pub mod redact;
 pub mod replay;
 pub mod report;
 pub mod rollout;
