@@ -9,8 +9,10 @@ mod error;
 mod explain;
 mod input;
 mod labels;
+mod now;
 mod output;
 mod pages;
+mod record;
 mod replay;
 
 use std::ffi::OsString;
@@ -31,6 +33,8 @@ pub struct Environment {
     pub no_color: bool,
     /// Whether `CI` is set.
     pub ci: bool,
+    /// `OPENAI_BASE_URL`.
+    pub openai_base_url: Option<String>,
 }
 
 impl Environment {
@@ -50,6 +54,7 @@ impl Environment {
                 .or_else(|| home.map(|home| home.join(".codex"))),
             no_color: set("NO_COLOR").is_some(),
             ci: set("CI").is_some(),
+            openai_base_url: set("OPENAI_BASE_URL").and_then(|it| it.into_string().ok()),
         }
     }
 }
@@ -67,6 +72,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         None => replay::run(&cli.replay, environment, &mut output),
         Some(Verb::Explain(args)) => explain::run(args, environment, &mut output),
         Some(Verb::Check(args)) => check::run(args, environment, &mut output),
+        Some(Verb::Record(args)) => record::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod inspect;
 pub mod ledger;
 pub mod locate;
+pub mod proxy;
 pub mod record;
 pub mod redact;
 pub mod replay;
