@@ -9,8 +9,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use crate::proxy::tape::scribe::{self, Opening};
-use crate::proxy::tape::{MAX_QUEUED, Output, Tape, Told, Totals};
+use crate::proxy::tape::{self, MAX_QUEUED, Opening, Output, Tape, Told, Totals};
 use crate::proxy::{Config, Proxy, ProxyError, Serving};
 use crate::redact::Redactor;
 
@@ -79,7 +78,7 @@ impl Recorder {
             .block_on(TcpListener::bind(options.listen))
             .map_err(no_listener)?;
         let address = listener.local_addr().map_err(no_listener)?;
-        let scribe = scribe::start(
+        let scribe = tape::start(
             feed,
             options.output,
             options.opening,

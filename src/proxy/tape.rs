@@ -2,7 +2,7 @@
 //!
 //! Whoever forwards bytes hands a copy to the [`Tape`] and goes on; it never waits for the disk. The queue is bounded in
 //! bytes: what does not fit is counted and becomes a `gap` in the file. Everything that takes time (decoding, hiding
-//! secrets, deltas, JSON, the disk) happens in [`scribe`].
+//! secrets, deltas, JSON, the disk) happens in the thread that [`start`] starts.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,14 +16,16 @@ use tokio::sync::oneshot;
 
 use crate::session::exchange::EndCause;
 
-pub mod scribe;
-
 mod decode;
+mod exchange;
 mod file;
+mod scribe;
 mod socket;
+mod told;
 
 pub use file::{Output, Target};
-pub use scribe::{Told, Totals};
+pub use scribe::start;
+pub use told::{Brief, Opening, Told, Totals};
 
 /// How many bytes may wait for the disk: 64 MiB.
 pub const MAX_QUEUED: usize = 64 << 20;

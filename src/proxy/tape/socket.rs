@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use hyper::header::{HeaderMap, UPGRADE};
 
 use super::Head;
-use super::scribe::{Brief, Gap, Scribe, Told, kind_of};
+use super::scribe::{Gap, Scribe};
+use super::told::{Brief, Told};
 use crate::session::exchange::EndCause;
 use crate::session::format::{
     Cause, ConnectionEndLine, ConnectionLine, FrameLine, GapLine, HeaderLines, RequestLine,
 };
+use crate::wire::raw;
 use crate::wire::websocket::{Message, Opcode, Reader, close_code};
 
 /// A connection that is open.
@@ -309,4 +311,13 @@ fn is_terminal(kind: &str, wrapped: bool) -> bool {
         "error" => wrapped,
         _ => false,
     }
+}
+
+/// The kind of a message, and the lane it is for.
+fn kind_of(text: &str) -> Option<(String, Option<String>, bool)> {
+    let object = raw::Object::read(text)?;
+    let kind = object.text("type")?.into_owned();
+    let lane = object.text("stream_id").map(std::borrow::Cow::into_owned);
+    let wrapped = object.get("status").is_some() || object.get("status_code").is_some();
+    Some((kind, lane, wrapped))
 }
