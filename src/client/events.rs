@@ -22,7 +22,8 @@ mod pipes;
 #[cfg(unix)]
 mod terminal;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 /// A copy of a client's streams.

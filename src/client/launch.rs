@@ -18,9 +18,6 @@ use super::{EventSource, Sink};
 #[cfg(unix)]
 mod signals;
 
-#[cfg(all(test, unix))]
-mod tests;
-
 /// What to run, and what to follow.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
@@ -134,19 +131,18 @@ pub fn run(launch: &Launch, sink: &Arc<dyn Sink>) -> Result<Exit, LaunchError> {
     command.args(arguments);
     let variables = launch.plan.environment.iter();
     command.envs(variables.map(|(name, value)| (name, value)));
-    let tee = Tee::prepare(launch.events, &mut command)
-        .map_err(system("the client's events cannot be copied"))?;
-    let spawned = command.spawn();
+    let started = Tee::prepare(launch.events, &mut command)
+        .map_err(system("the client's events cannot be copied"))
+        .and_then(|tee| Ok((tee, spawn(&mut command)?)));
     // the command holds the client's ends of the pipes
     drop(command);
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(source) => {
-            let program = program.to_string_lossy().into_owned();
-            return Err(match source.kind() {
-                io::ErrorKind::NotFound => LaunchError::NotFound { program },
-                _ => LaunchError::NotStarted { program, source },
-            });
+    let (tee, mut child) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            #[cfg(unix)]
+            signals.release();
+            follower.finish();
+            return Err(error);
         }
     };
     let tee = tee.start(&mut child, sink);
@@ -162,6 +158,16 @@ pub fn run(launch: &Launch, sink: &Arc<dyn Sink>) -> Result<Exit, LaunchError> {
     status
         .map(Exit::of)
         .map_err(system("the client cannot be waited for"))
+}
+
+fn spawn(command: &mut Command) -> Result<Child, LaunchError> {
+    command.spawn().map_err(|source| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => LaunchError::NotFound { program },
+            _ => LaunchError::NotStarted { program, source },
+        }
+    })
 }
 
 #[cfg(unix)]

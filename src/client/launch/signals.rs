@@ -69,13 +69,24 @@ impl Signals {
             client: Mutex::new(client),
             ..Target::default()
         });
-        let forwarding = Forwarding {
-            target: Arc::clone(&target),
+        self.run(Arc::clone(&target), resizer);
+        Forwarding { target }
+    }
+
+    /// There is no client: signals do what they do by default.
+    pub(super) fn release(self) {
+        let target = Target {
+            ended: AtomicBool::new(true),
+            late: AtomicU8::new(1),
+            ..Target::default()
         };
-        let mut caught = self.caught;
+        self.run(Arc::new(target), None);
+    }
+
+    fn run(mut self, target: Arc<Target>, resizer: Option<Resizer>) {
         // it ends with the process: a signal that is caught once stays caught
         std::thread::spawn(move || {
-            for origin in caught.forever() {
+            for origin in self.caught.forever() {
                 if origin.signal == SIGWINCH {
                     if let Some(resize) = &resizer {
                         resize();
@@ -88,7 +99,6 @@ impl Signals {
                 }
             }
         });
-        forwarding
     }
 }
 
@@ -111,13 +121,12 @@ impl Target {
         }
     }
 
-    /// The client is gone; what asks us to end ends us.
+    /// The client is gone: a signal does what it does by default.
     fn end_as_asked(&self, origin: &Origin) {
-        let asked = matches!(origin.signal, SIGINT | SIGTERM | SIGHUP | SIGQUIT);
         let meant_for_client = origin.signal == SIGINT
             && from_terminal(origin)
             && self.late.fetch_add(1, Ordering::AcqRel) == 0;
-        if asked && !meant_for_client {
+        if !meant_for_client {
             drop(emulate_default_handler(origin.signal));
         }
     }
