@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod contract;
 pub mod convert;

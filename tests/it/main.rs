@@ -16,6 +16,8 @@
 )]
 
 mod cli;
+#[cfg(unix)]
+mod client;
 mod corpus;
 mod house_rules;
 mod readme;
