@@ -33,8 +33,8 @@ pub struct Environment {
     pub no_color: bool,
     /// Whether `CI` is set.
     pub ci: bool,
-    /// `OPENAI_BASE_URL`.
-    pub openai_base_url: Option<String>,
+    /// What decides where a client's requests would go.
+    pub client: crate::client::plan::Environment,
 }
 
 impl Environment {
@@ -54,7 +54,7 @@ impl Environment {
                 .or_else(|| home.map(|home| home.join(".codex"))),
             no_color: set("NO_COLOR").is_some(),
             ci: set("CI").is_some(),
-            openai_base_url: set("OPENAI_BASE_URL").and_then(|it| it.into_string().ok()),
+            client: crate::client::plan::Environment::of(std::env::vars_os()),
         }
     }
 }

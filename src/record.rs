@@ -13,8 +13,10 @@ use crate::proxy::tape::{self, MAX_QUEUED, Opening, Output, Tape, Told, Totals};
 use crate::proxy::{Config, Proxy, ProxyError, Serving};
 use crate::redact::Redactor;
 
+mod lines;
 mod summary;
 
+pub use lines::Lines;
 pub use summary::Summary;
 
 /// How long the last lines may take to be written when the recorder stops. A disk that hangs is not waited for.

@@ -244,12 +244,44 @@ pub struct RecordArgs {
     /// Write this header as it is (can be repeated)
     #[arg(long, value_name = "NAME")]
     pub keep_header: Vec<String>,
+    /// What the client is, where its name does not tell
+    #[arg(long, value_enum, default_value_t = ClientChoice::Auto)]
+    pub client: ClientChoice,
+    /// Record this event stream of the client too
+    ///
+    /// It is copied on its way, which the client does not notice; for tui-log the client is asked to write one.
+    #[arg(long, value_enum, value_name = "STREAM", requires = "command")]
+    pub client_events: Option<EventsChoice>,
     /// Whose certificates are trusted
     #[arg(long, value_enum, default_value_t = RootsChoice::Both)]
     pub tls_roots: RootsChoice,
     /// The client to start, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+#[expect(missing_docs, reason = "the help texts say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientChoice {
+    /// Tell by the name of the program
+    Auto,
+    /// Codex: it is told where to go by -c settings, and its rollouts are followed
+    Codex,
+    /// Any other: it is told by OPENAI_BASE_URL
+    Other,
+}
+
+#[expect(missing_docs, reason = "the help texts say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventsChoice {
+    /// codex exec --json: events on stdout
+    ExecJson,
+    /// codex proto: submissions on stdin, events on stdout
+    Proto,
+    /// codex app-server: JSON-RPC on stdin and stdout
+    AppServer,
+    /// The session log of Codex's terminal interface
+    TuiLog,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]

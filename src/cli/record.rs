@@ -1,24 +1,34 @@
 //! `replay record`.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Environment;
-use super::args::{RecordArgs, RootsChoice};
+use super::args::{ClientChoice, EventsChoice, RecordArgs, RootsChoice};
 use super::error::CliError;
 use super::now::{Moment, now};
 use super::output::Output;
-use crate::proxy::tape::{self, Brief, Opening, Told, Totals};
+use crate::client::home::Home;
+use crate::client::launch::{self, Launch};
+use crate::client::plan::{self, Choice, Given, Kind, Locals, Survey};
+use crate::client::program::{self, Installed};
+use crate::client::{EventSource, Sink};
+use crate::proxy::tape::{self, Brief, Opening, Tape, Told, Totals};
 use crate::proxy::{Config, Roots, Upstream, local_base};
-use crate::record::{Options, RecordError, Recorder, Summary};
+use crate::record::{Lines, Options, RecordError, Recorder, Summary};
 use crate::redact::{self, Redactor};
 use crate::session::format::cause_name;
+
+/// How long what a client left under way may take to end.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Recordings up to this size are read again for the summary.
 const READ_AGAIN: u64 = 1 << 30;
@@ -28,50 +38,19 @@ pub(super) fn run(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<u8, CliError> {
-    let upstreams = upstreams(args, environment)?;
+    let command = args
+        .command
+        .first()
+        .map(|_| Launched::survey(args, environment));
+    let upstreams = upstreams(args, environment, command.as_ref())?;
     let redactor = redactor(&args.redact, &args.keep_header)?;
-    let listen = args.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
     let moment = now();
     let (path, file) = create(args, &moment)?;
     let (sender, told) = channel();
-    let verbose = output.verbose || args.command.is_empty() && !output.quiet && !output.progress;
-    let talk = Talk::new(output, verbose, args.command.is_empty());
-    let recorder = Recorder::start(Options {
-        listen,
-        proxy: Config {
-            upstreams: upstreams.clone(),
-            bad_gateway: args.bad_gateway,
-            drain: args.drain,
-            roots: match args.tls_roots {
-                RootsChoice::Both => Roots::Both,
-                RootsChoice::Platform => Roots::Platform,
-                RootsChoice::Bundled => Roots::Bundled,
-            },
-        },
-        output: tape::Output::new(Box::new(file), args.fsync),
-        opening: Opening {
-            id: moment.id.clone(),
-            created_at: moment.rfc3339.clone(),
-            recorder: concat!("replay ", env!("CARGO_PKG_VERSION")).to_owned(),
-            command: args
-                .command
-                .iter()
-                .map(|it| it.to_string_lossy().into_owned())
-                .collect(),
-            upstream: upstreams
-                .iter()
-                .map(Upstream::url)
-                .collect::<Vec<_>>()
-                .join(" "),
-            drain: args.drain,
-        },
-        redactor,
-        told: Box::new(move |it| {
-            // the listener may be gone at the very end
-            let _gone = sender.send(it);
-        }),
-    });
-    let mut recorder = recorder.map_err(|error| {
+    let trouble = sender.clone();
+    let talk = Talk::new(output, args.command.is_empty());
+    let options = options(args, &upstreams, &moment, file, redactor, sender);
+    let mut recorder = Recorder::start(options).map_err(|error| {
         // nothing was recorded: leave nothing behind
         let _left: io::Result<()> = std::fs::remove_file(&path);
         failure(&error)
@@ -88,15 +67,183 @@ pub(super) fn run(
         write_port_file(port_file, recorder.address())?;
     }
     let talker = talk.spawn(told)?;
-    let status = {
-        recorder.wait_for_signal();
-        0
+    let ended = match command {
+        None => {
+            recorder.wait_for_signal();
+            Ok(0)
+        }
+        Some(command) => {
+            for note in &command.survey.notes {
+                output.note(note);
+            }
+            let bases: Vec<String> = upstreams
+                .iter()
+                .map(|it| local_base(recorder.address(), it))
+                .collect();
+            command.run(args, environment, &bases, recorder.tape(), trouble, &moment)
+        }
     };
-    let totals = recorder.finish(Duration::ZERO);
+    let grace = if args.command.is_empty() {
+        Duration::ZERO
+    } else {
+        GRACE
+    };
+    let totals = recorder.finish(grace);
     // it ends with the channel
     let _talked = talker.join();
-    summarise(&path, &totals, output);
-    Ok(status)
+    if ended.is_err() && totals.exchanges == 0 {
+        let _left: io::Result<()> = std::fs::remove_file(&path);
+    } else {
+        summarise(&path, &totals, output);
+    }
+    ended
+}
+
+fn options(
+    args: &RecordArgs,
+    upstreams: &[Upstream],
+    moment: &Moment,
+    file: File,
+    redactor: Redactor,
+    sender: Sender<Told>,
+) -> Options {
+    let urls: Vec<String> = upstreams.iter().map(Upstream::url).collect();
+    let command = args.command.iter().map(|it| it.to_string_lossy());
+    Options {
+        listen: args.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))),
+        proxy: Config {
+            upstreams: upstreams.to_vec(),
+            bad_gateway: args.bad_gateway,
+            drain: args.drain,
+            roots: match args.tls_roots {
+                RootsChoice::Both => Roots::Both,
+                RootsChoice::Platform => Roots::Platform,
+                RootsChoice::Bundled => Roots::Bundled,
+            },
+        },
+        output: tape::Output::new(Box::new(file), args.fsync),
+        opening: Opening {
+            id: moment.id.clone(),
+            created_at: moment.rfc3339.clone(),
+            recorder: concat!("replay ", env!("CARGO_PKG_VERSION")).to_owned(),
+            command: command.map(Cow::into_owned).collect(),
+            upstream: urls.join(" "),
+            drain: args.drain,
+        },
+        redactor,
+        told: Box::new(move |it| {
+            // the listener may be gone at the very end
+            let _gone = sender.send(it);
+        }),
+    }
+}
+
+/// A client that is to be started.
+struct Launched {
+    home: Home,
+    installed: Installed,
+    survey: Survey,
+}
+
+impl Launched {
+    fn survey(args: &RecordArgs, environment: &Environment) -> Self {
+        let variables = &environment.client;
+        let kind = match args.client {
+            ClientChoice::Other => Kind::Other,
+            _ => Kind::Codex,
+        };
+        let home = variables.codex_home(kind);
+        let home = home.map(|it| Home::load(&it)).unwrap_or_default();
+        let program = args.command.first();
+        let installed = program.map(|it| program::look(it, variables.path.as_deref()));
+        let installed = installed.unwrap_or_default();
+        let survey = plan::survey(Given {
+            command: &args.command,
+            choice: choice(args),
+            environment: variables,
+            home: &home,
+            installed: &installed,
+        });
+        Self {
+            home,
+            installed,
+            survey,
+        }
+    }
+
+    fn given<'a>(&'a self, args: &'a RecordArgs, environment: &'a Environment) -> Given<'a> {
+        Given {
+            command: &args.command,
+            choice: choice(args),
+            environment: &environment.client,
+            home: &self.home,
+            installed: &self.installed,
+        }
+    }
+
+    /// Runs the client to its end and returns its status. `bases` replace its upstreams in their order.
+    fn run(
+        &self,
+        args: &RecordArgs,
+        environment: &Environment,
+        bases: &[String],
+        tape: &Tape,
+        trouble: Sender<Told>,
+        moment: &Moment,
+    ) -> Result<u8, CliError> {
+        let locals = Locals {
+            model: bases.first().cloned().unwrap_or_default(),
+            chatgpt: bases.get(1).cloned(),
+        };
+        let mut survey = self.survey.clone();
+        if !args.upstream.is_empty() {
+            // the user has named the whole of it
+            for upstream in &mut survey.upstreams {
+                upstream.path.clear();
+            }
+        }
+        let mut launch = Launch {
+            plan: survey.plan(self.given(args, environment), &locals),
+            home: survey.home.clone(),
+            events: None,
+            tui_log: None,
+        };
+        let log = std::env::temp_dir().join(format!("replay-{}.tui.jsonl", moment.file_stamp));
+        match args.client_events {
+            Some(EventsChoice::TuiLog) => {
+                launch = launch.with_tui_log(&environment.client, log.clone());
+            }
+            Some(EventsChoice::ExecJson) => launch.events = Some(EventSource::ExecJson),
+            Some(EventsChoice::Proto) => launch.events = Some(EventSource::Proto),
+            Some(EventsChoice::AppServer) => launch.events = Some(EventSource::AppServer),
+            None => {}
+        }
+        let trouble = Box::new(move |text: &str| {
+            // the listener may be gone at the very end
+            let _gone = trouble.send(Told::Trouble(text.to_owned()));
+        });
+        let sink: Arc<dyn Sink> = Arc::new(Lines::new(tape.clone(), trouble));
+        let ended = launch::run(&launch, &sink);
+        if launch.tui_log.as_deref() == Some(log.as_path()) {
+            // it is in the recording now
+            let _left: io::Result<()> = std::fs::remove_file(&log);
+        }
+        match ended {
+            Ok(exit) => Ok(u8::try_from(exit.status()).unwrap_or(1)),
+            Err(error) => Err(CliError {
+                exit: u8::try_from(error.status()).unwrap_or(1),
+                ..CliError::failed(error.to_string())
+            }),
+        }
+    }
+}
+
+fn choice(args: &RecordArgs) -> Choice {
+    match args.client {
+        ClientChoice::Auto => Choice::Detect,
+        ClientChoice::Codex => Choice::Codex,
+        ClientChoice::Other => Choice::None,
+    }
 }
 
 fn failure(error: &RecordError) -> CliError {
@@ -107,18 +254,29 @@ fn failure(error: &RecordError) -> CliError {
     }
 }
 
-fn upstreams(args: &RecordArgs, environment: &Environment) -> Result<Vec<Upstream>, CliError> {
-    let named = if args.upstream.is_empty() {
-        let own = environment.openai_base_url.clone();
-        vec![own.unwrap_or_else(|| "https://api.openai.com/v1".to_owned())]
-    } else {
-        args.upstream.clone()
+/// Where to forward: what the user says, else what the client would use by itself.
+fn upstreams(
+    args: &RecordArgs,
+    environment: &Environment,
+    command: Option<&Launched>,
+) -> Result<Vec<Upstream>, CliError> {
+    let (named, who) = match command {
+        _ if !args.upstream.is_empty() => (args.upstream.clone(), "--upstream"),
+        Some(command) => {
+            let urls = command.survey.upstreams.iter().map(|it| it.url.clone());
+            (urls.collect(), "the client's base URL")
+        }
+        None => {
+            let own = environment.client.openai_base_url.clone();
+            let url = own.unwrap_or_else(|| plan::PUBLIC_API.to_owned());
+            (vec![url], "OPENAI_BASE_URL")
+        }
     };
     named
         .iter()
         .map(|text| {
             Upstream::parse(text).map_err(|error| {
-                CliError::usage(format!("--upstream: {error}"))
+                CliError::usage(format!("{who}: {error}"))
                     .hint("for example --upstream https://api.openai.com/v1")
             })
         })
@@ -200,7 +358,9 @@ struct Talk {
 }
 
 impl Talk {
-    fn new(output: &Output, each: bool, free: bool) -> Self {
+    /// `free` if nobody else uses the terminal.
+    fn new(output: &Output, free: bool) -> Self {
+        let each = output.verbose || free && !output.quiet && !output.progress;
         // a client that owns the terminal is not drawn over
         let live = output.progress && free && !each && io::stderr().is_terminal();
         Self {
