@@ -12,6 +12,7 @@ mod labels;
 mod output;
 mod pages;
 mod replay;
+mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub struct Environment {
     pub no_color: bool,
     /// Whether `CI` is set.
     pub ci: bool,
+    /// The time at the start, since 1970.
+    pub now: std::time::Duration,
 }
 
 impl Environment {
@@ -50,6 +53,9 @@ impl Environment {
                 .or_else(|| home.map(|home| home.join(".codex"))),
             no_color: set("NO_COLOR").is_some(),
             ci: set("CI").is_some(),
+            now: std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 }
@@ -68,6 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Explain(args)) => explain::run(args, environment, &mut output),
         Some(Verb::Check(args)) => check::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
+        Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),
     };

@@ -13,10 +13,13 @@ pub mod ids;
 pub mod inspect;
 pub mod ledger;
 pub mod locate;
+pub mod mock;
 pub mod record;
 pub mod replay;
 pub mod report;
 pub mod rollout;
+
+pub mod serve;
 pub mod session;
 pub mod strategy;
 pub mod timeline;
