@@ -251,6 +251,9 @@ pub struct ServeArgs {
     /// Run this command with OPENAI_BASE_URL set, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<std::ffi::OsString>,
+    /// Return the command's status also if requests broke the contract
+    #[arg(long, requires = "command")]
+    pub allow_refused: bool,
     /// Where to listen; only loopback, unless --any-host
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,

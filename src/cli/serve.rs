@@ -42,7 +42,7 @@ pub(super) fn run(
         body_limit: args.body_limit,
         websocket_limit: Duration::from_secs(args.websocket_limit.max(1)),
         websocket: !args.no_websocket,
-        log: log(output),
+        log: log(output, args.command.is_empty()),
     };
     let alone = args.command.is_empty();
     let ready = |address: SocketAddr| {
@@ -70,7 +70,7 @@ pub(super) fn run(
             _ => said,
         }
     })?;
-    finish(&outcome, output)
+    finish(&outcome, args.allow_refused, output)
 }
 
 /// The file is there when it is whole.
@@ -153,27 +153,28 @@ fn read(session: &str, environment: &Environment, tapes: &mut Tapes) -> Result<(
     Ok(())
 }
 
-/// Requests that broke the contract or found no recorded answer are always told of, the others with `-v`.
-fn log(output: &Output) -> Option<Log> {
+/// Requests that broke the contract or found no recorded answer are told of, the others with `-v`. Beside a command, whose
+/// own talk they would interrupt, the summary tells of them.
+fn log(output: &Output, alone: bool) -> Option<Log> {
     if output.quiet {
         return None;
     }
     let all = output.verbose;
     Some(Arc::new(move |entry: &Entry| {
-        if all || entry.broke_contract() || entry.miss.is_some() {
+        if all || (alone && (entry.broke_contract() || entry.miss.is_some())) {
             let mut stderr = std::io::stderr().lock();
             let _lost: std::io::Result<()> = writeln!(stderr, "{}", safe(&entry.line()));
         }
     }))
 }
 
-fn finish(outcome: &Outcome, output: &Output) -> Result<u8, CliError> {
+fn finish(outcome: &Outcome, allow: bool, output: &Output) -> Result<u8, CliError> {
     let counts = outcome.counts;
     let Some(status) = &outcome.command else {
         return Ok(0);
     };
     let code = code_of(status);
-    let exit = if code == 0 && counts.refused > 0 {
+    let exit = if code == 0 && counts.refused > 0 && !allow {
         1
     } else {
         code
