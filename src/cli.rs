@@ -14,6 +14,7 @@ mod output;
 mod pages;
 mod record;
 mod replay;
+mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub struct Environment {
     pub ci: bool,
     /// What decides where a client's requests would go.
     pub client: crate::client::plan::Environment,
+    /// The time at the start, since 1970.
+    pub now: std::time::Duration,
 }
 
 impl Environment {
@@ -55,6 +58,9 @@ impl Environment {
             no_color: set("NO_COLOR").is_some(),
             ci: set("CI").is_some(),
             client: crate::client::plan::Environment::of(std::env::vars_os()),
+            now: std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 }
@@ -74,6 +80,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Check(args)) => check::run(args, environment, &mut output),
         Some(Verb::Record(args)) => record::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
+        Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),
     };
