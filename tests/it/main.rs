@@ -24,6 +24,7 @@ mod readme;
 mod record;
 mod record_faults;
 mod record_sockets;
+mod record_tls;
 mod resume;
 mod rig;
 mod robustness;

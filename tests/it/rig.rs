@@ -92,6 +92,17 @@ impl Peer {
         &mut self.stream
     }
 
+    /// Passes everything between this connection and another one, until either ends.
+    pub(crate) fn tunnel(self, other: TcpStream) {
+        let (mut here, mut there) = (self.stream.into_inner(), other);
+        let (mut back_from, mut back_to) = (there.try_clone().unwrap(), here.try_clone().unwrap());
+        let back = std::thread::spawn(move || io::copy(&mut back_from, &mut back_to));
+        // whoever ends first ends both
+        let _ended = io::copy(&mut here, &mut there);
+        let _ended = there.shutdown(Shutdown::Both);
+        let _ended = back.join();
+    }
+
     /// Says that nothing more comes, and goes on reading.
     pub(crate) fn half_close(&mut self) {
         let _left = self.stream.get_ref().shutdown(Shutdown::Write);
@@ -370,7 +381,7 @@ pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
     pub(crate) file: PathBuf,
     child: Option<Child>,
-    talk: JoinHandle<String>,
+    talk: Option<JoinHandle<String>>,
     /// Each line that it says, as it says it.
     pub(crate) said: Receiver<String>,
 }
@@ -414,7 +425,7 @@ impl Recorder {
             address,
             file,
             child: Some(child),
-            talk,
+            talk: Some(talk),
             said,
         }
     }
@@ -452,7 +463,7 @@ impl Recorder {
     /// Waits until it has ended.
     pub(crate) fn finish(mut self) -> (Done, Vec<Value>) {
         let status = self.child.take().unwrap().wait().unwrap();
-        let err = self.talk.join().unwrap();
+        let err = self.talk.take().unwrap().join().unwrap();
         let done = Done {
             out: String::new(),
             err,
@@ -460,6 +471,16 @@ impl Recorder {
         };
         let lines = lines_of(&self.file);
         (done, lines)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // a test that failed leaves nothing running
+        if let Some(child) = &mut self.child {
+            let _ended = child.kill();
+            let _ended = child.wait();
+        }
     }
 }
 
