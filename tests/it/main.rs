@@ -22,6 +22,7 @@ mod corpus;
 mod house_rules;
 mod readme;
 mod record;
+mod record_client;
 mod record_faults;
 mod record_sockets;
 mod record_tls;
