@@ -19,6 +19,7 @@ mod cli;
 mod corpus;
 mod house_rules;
 mod readme;
+mod redact;
 mod resume;
 mod robustness;
 mod stories;
