@@ -7,6 +7,7 @@
 //!
 //! A [`Stream`] does the same to bytes that come in chunks, and keeps the chunks. It knows no file and no protocol.
 
+mod lookout;
 mod names;
 mod patterns;
 mod places;
@@ -23,6 +24,7 @@ use crate::ids::HashInterner;
 use scan::Found;
 use value::{End, Value, unescape};
 
+pub use lookout::{Lookout, Shape, Sighting};
 pub use stream::{MAX_CHUNKS, MAX_HELD, Stream};
 
 /// What is hidden beside the rules, and what is not.

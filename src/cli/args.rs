@@ -193,8 +193,8 @@ pub struct ExplainArgs {
 
 /// Check files and folders for breaches of the contract; nothing is sent
 ///
-/// Finds open calls, orphan, duplicate and misplaced outputs, ids the API refuses, streams without end. An error is what the
-/// session's own client is refused for; what it repairs when it sends is a warning.
+/// Finds open calls, orphan, duplicate and misplaced outputs, ids the API refuses, streams without end, and what looks like
+/// a secret. An error is what the session's own client is refused for; what it repairs when it sends is a warning.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

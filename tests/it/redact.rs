@@ -172,6 +172,37 @@ fn request_logs_and_bodies_are_redacted_on_the_way() {
     );
 }
 
+#[test]
+fn what_looks_like_a_secret_is_told_but_not_shown() {
+    let sandbox = Sandbox::new();
+    sandbox.write("session.jsonl", RECORDING);
+    let key = "sk-proj-a1B2c3D4e5F6g7H8i9J0";
+    let rollout = String::from_utf8(story_file("codex-0.169-kill-in-tool/rollout.jsonl")).unwrap();
+    let leak = format!("\"cwd\":\"{key} {key}\",\"cwd\":");
+    sandbox.write("rollout.jsonl", rollout.replacen("\"cwd\":", &leak, 1));
+    let run = |arguments: &[&str]| sandbox.run_in(sandbox.path(), arguments, b"");
+    let text = run(&["check", "session.jsonl", "rollout.jsonl"]);
+    assert_snapshot!(text.text());
+    let json = run(&["check", "rollout.jsonl", "--format", "json"]);
+    let findings = json.json()["findings"].clone();
+    let found = findings.as_array().unwrap().iter();
+    let found: Vec<_> = found
+        .filter(|it| it["rule"] == "looks_like_secret")
+        .collect();
+    assert_eq!((found.len(), &found[0]["count"]), (1, &2.into()));
+    assert!(!text.out.contains("a1B2") && !json.out.contains("a1B2"));
+    let redacted = run(&[
+        "convert",
+        "session.jsonl",
+        "--redact",
+        "-q",
+        "-o",
+        "a.jsonl",
+    ]);
+    assert_eq!(redacted.status, 0);
+    assert!(!run(&["check", "a.jsonl"]).out.contains("looks_like_secret"));
+}
+
 /// What tells the requests of a recording apart.
 fn lanes(recording: &Recording) -> String {
     let exchanges = recording.exchanges.iter().map(|it| {
