@@ -26,6 +26,7 @@ mod record_client;
 mod record_faults;
 mod record_sockets;
 mod record_tls;
+mod redact;
 mod resume;
 mod rig;
 mod robustness;
