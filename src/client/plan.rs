@@ -13,7 +13,9 @@
 //! | `CODEX_OSS_BASE_URL` | | 0.20.0 and 0.45.0: counts for `oss` | counts for `ollama`, `lmstudio` |
 //! | `-c chatgpt_base_url=…` | | accepted | moves what is not the model's (accounts, plugins, analytics) |
 //!
-//! So the first two together are right for the built-in provider of every Rust version, whichever it is. A `-c` before
+//! So the first two together are right for the built-in provider of every Rust version, whichever it is. The variables
+//! are set only where Codex may heed them: the programs that it runs inherit them too, and what those ask for is not
+//! ours to move. A `-c` before
 //! the subcommand gives way to one behind it (observed with all four), so ours go behind the last one of the user's.
 //! In 0.169.0 a `-c` on the command line also keeps the terminal interface away from the shared background server,
 //! whose requests would not come here (observed with a running one).

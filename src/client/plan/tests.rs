@@ -174,6 +174,9 @@ fn the_upstream_of_the_built_in_provider_is_what_its_version_goes_by() {
     let new = case("codex").env(variable).version("0.169.0-linux-x64");
     assert_eq!(new.upstreams(), [PUBLIC_API]);
     assert_eq!(new.survey().notes, [""; 0]);
+    assert_eq!(old.moved().1, BOTH);
+    // what its tools ask for goes where it went
+    assert_eq!(new.moved().1, [""; 0]);
     let unknown = case("codex").env(variable);
     assert_eq!(unknown.upstreams(), ["https://gate/v1"]);
     assert_eq!(unknown.survey().notes.len(), 1);
@@ -301,6 +304,11 @@ fn a_chatgpt_login_has_two_upstreams() {
         [PUBLIC_API]
     );
     assert_eq!(case("codex").chatgpt().env(key).upstreams().len(), 2);
+    // the first versions in Rust
+    assert_eq!(
+        case("codex").chatgpt().version("0.8.0").upstreams(),
+        [PUBLIC_API]
+    );
     // a login that only the keyring knows
     let keyring = case("codex").config("cli_auth_credentials_store = \"keyring\"");
     assert_eq!(keyring.upstreams().len(), 2);
