@@ -232,6 +232,13 @@ pub struct Plan {
     pub environment: Vec<(OsString, OsString)>,
 }
 
+/// The program of a command line that [`super::program::look`] should look at: Codex where it is found, however it is
+/// started, else the first word.
+pub fn program(command: &[OsString]) -> Option<&OsStr> {
+    let at = arguments::find(command).map_or(0, |found| found.arguments.saturating_sub(1));
+    command.get(at).or(command.first()).map(OsString::as_os_str)
+}
+
 /// Finds out what a client is and where its requests would go.
 pub fn survey(given: Given<'_>) -> Survey {
     let found = arguments::find(given.command);

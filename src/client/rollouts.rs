@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use super::Sink;
 
 mod tail;
+mod tell;
 mod tree;
 mod watch;
 

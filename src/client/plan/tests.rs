@@ -138,6 +138,9 @@ fn codex_is_known_by_its_name() {
         ("pnpm dlx @openai/codex", 3),
         ("yarn dlx @openai/codex", 3),
         ("bunx @openai/codex", 2),
+        ("timeout -k 2 60s codex exec", 5),
+        ("env -i A=b CODEX_HOME=/x /bin/codex exec", 5),
+        ("strace -f -e trace=none -o file nice node codex.js exec", 9),
     ] {
         assert_eq!(found(command), Some(arguments), "{command}");
     }
@@ -150,9 +153,27 @@ fn codex_is_known_by_its_name() {
         "npm run codex",
         "node agent.js codex.js",
         "echo codex",
+        "timeout 60 grep codex",
+        "env A=codex",
+        "sudo codex",
     ] {
         assert_eq!(found(command), None, "{command}");
     }
+}
+
+#[test]
+fn the_program_to_look_at_is_codex_itself() {
+    let named = |command: &str| {
+        let command: Vec<OsString> = command.split(' ').map(OsString::from).collect();
+        program(&command).unwrap().to_owned()
+    };
+    assert_eq!(
+        named("timeout 60 node /x/bin/codex.js exec"),
+        "/x/bin/codex.js"
+    );
+    assert_eq!(named("/bin/codex exec"), "/bin/codex");
+    assert_eq!(named("python agent.py"), "python");
+    assert_eq!(program(&[]), None);
 }
 
 #[test]

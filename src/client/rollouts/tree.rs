@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Follow;
-use super::tail::{self, Seen, Tail, Teller};
+use super::tail::{self, Seen, Tail};
+use super::tell::{FileTeller, LogTeller, Teller as _, compact};
 use super::watch::Watch;
+use crate::client::Sink;
 use crate::client::lines::{LONGEST, Line};
-use crate::client::{Direction, EventSource, Sink};
 
 /// The folders in which Codex keeps rollouts.
 const ROOTS: [&str; 2] = ["sessions", "archived_sessions"];
@@ -399,66 +400,6 @@ impl Tree {
         FileTeller {
             name: parts.join("/"),
             sink: Arc::clone(&self.sink),
-        }
-    }
-}
-
-/// JSON without white space between its parts, spelled as it was; anything else as it is.
-pub(super) fn compact(document: Vec<u8>) -> Vec<u8> {
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&document).is_err() {
-        return document;
-    }
-    let (mut inside, mut escaped) = (false, false);
-    let mut compact = document;
-    compact.retain(|byte| {
-        if inside {
-            let ends = *byte == b'"' && !escaped;
-            escaped = *byte == b'\\' && !escaped;
-            inside = !ends;
-            true
-        } else {
-            inside = *byte == b'"';
-            !byte.is_ascii_whitespace()
-        }
-    });
-    compact
-}
-
-struct FileTeller {
-    name: String,
-    sink: Arc<dyn Sink>,
-}
-
-impl Teller for FileTeller {
-    fn begins(&mut self, line: u32, byte: u64) {
-        self.sink.rollout_file(&self.name, line, byte);
-    }
-
-    fn line(&mut self, number: u32, line: Line<'_>) {
-        match line {
-            Line::Kept(bytes) => self.sink.rollout(&self.name, number, bytes),
-            Line::TooLong(bytes) => self.sink.trouble(&format!(
-                "line {number} of {} of {bytes} bytes is not kept",
-                self.name
-            )),
-        }
-    }
-}
-
-struct LogTeller(Arc<dyn Sink>);
-
-impl Teller for LogTeller {
-    fn begins(&mut self, _: u32, _: u64) {}
-
-    fn line(&mut self, number: u32, line: Line<'_>) {
-        match line {
-            Line::Kept(bytes) => {
-                self.0
-                    .client_event(EventSource::TuiLog, Direction::Out, bytes);
-            }
-            Line::TooLong(bytes) => self.0.trouble(&format!(
-                "line {number} of the session log of {bytes} bytes is not kept"
-            )),
         }
     }
 }
