@@ -433,6 +433,10 @@ impl Feed {
 }
 
 #[cfg(test)]
+#[path = "tape/tests.rs"]
+mod flow;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
