@@ -156,7 +156,7 @@ impl Launched {
         };
         let home = variables.codex_home(kind);
         let home = home.map(|it| Home::load(&it)).unwrap_or_default();
-        let program = args.command.first();
+        let program = plan::program(&args.command);
         let installed = program.map(|it| program::look(it, variables.path.as_deref()));
         let installed = installed.unwrap_or_default();
         let survey = plan::survey(Given {
