@@ -102,8 +102,9 @@ impl Shared {
     /// Books that an answer is sent up to here.
     fn finished(&self, number: u32, frames: usize, end: &'static str) {
         let mut server = self.server();
-        server.finished(number, frames, end);
-        self.tell(&server, number);
+        if server.finished(number, frames, end) {
+            self.tell(&server, number);
+        }
     }
 
     fn tell(&self, server: &Server, number: u32) {

@@ -331,9 +331,10 @@ impl Server {
     }
 
     /// Books that the first `sent` frames of an answer are sent, or are about to be. Only the first word on an answer counts.
-    pub fn finished(&mut self, number: u32, sent: usize, end: &'static str) {
+    /// Returns whether this was it.
+    pub fn finished(&mut self, number: u32, sent: usize, end: &'static str) -> bool {
         let Some(open) = self.open.remove(&number) else {
-            return;
+            return false;
         };
         if let Some(id) = &open.conversation {
             self.busy.remove(id);
@@ -357,6 +358,7 @@ impl Server {
             it.events = sent as u32;
             it.end = Some(end);
         });
+        true
     }
 
     /// Books the answer of the upstream to a request that was sent there: its status and the bytes that came.
