@@ -332,13 +332,19 @@ Policies (--policy NAME=VALUE) are those of 'replay --help', and habits of serve
   lanes=on|off                         lanes by stream_id on a WebSocket, or one response at a time
   unfinished_web_search=refuse|accept  the message is quoted by a gateway; when it is raised is inferred
 
-Cuts (--cut EXCHANGE:EVENT[=HOW]): EXCHANGE is a request's number from 1, or *; EVENT its number from 0, its type, the n-th of
-a type (response.output_text.delta#3), or byte:N. The event is the last that arrives whole.
+Cuts (--cut EXCHANGE:EVENT[=HOW]):
+  EXCHANGE is a request's number from 1, or *; EVENT is its number from 0, its type, the n-th of a type
+  (response.output_text.delta#3), or byte:N. The event is the last that arrives whole.
 
-Headers of one request: x-replay-cut: EVENT[=HOW], x-replay-fail: STATUS, x-replay-delay: MS, x-replay-answer: a turn of a
-script as JSON, x-replay-lane: NAME, x-replay-chunks: exact
+Headers of one request:
+  x-replay-cut: EVENT[=HOW]   x-replay-fail: STATUS       x-replay-delay: MILLISECONDS
+  x-replay-lane: NAME         x-replay-chunks: exact      x-replay-answer: a turn of a script, as JSON
 
 Control: GET /_replay/requests, POST /_replay/reset, GET /_replay/health
 
-Exit status: that of the command, or 1 if it was 0 and a request broke the contract; without a command 0 when stopped by a
-signal; 2 wrong usage, 3 unreadable input, 4 if it cannot listen or the command cannot be run";
+Exit status:
+  0  stopped by a signal; with a command: its status
+  1  with a command whose status was 0: a request broke the contract
+  2  wrong usage
+  3  unreadable input
+  4  it cannot listen, or the command cannot be run";

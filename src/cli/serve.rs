@@ -46,6 +46,9 @@ pub(super) fn run(
     };
     let alone = args.command.is_empty();
     let ready = |address: SocketAddr| {
+        if let Some(path) = &args.port_file {
+            write_port(path, address)?;
+        }
         if alone && output.is_json() {
             let document = json!({"schema": 1, "listening": address.to_string(), "base_url": format!("http://{address}/v1")});
             output
@@ -56,10 +59,7 @@ pub(super) fn run(
                 .data(&format!("http://{address}/v1\n"))
                 .map_err(|it| it.message)?;
         }
-        match &args.port_file {
-            Some(path) => write_port(path, address),
-            None => Ok(()),
-        }
+        Ok(())
     };
     let outcome = serve::run(options, &args.command, ready).map_err(|error| {
         let said = CliError::failed(error.to_string());

@@ -32,13 +32,26 @@ pub(super) async fn answer(
 ) -> Result<Answered, Infallible> {
     let path = request.uri().path().to_owned();
     let route = Route::of(&path);
-    if route == Route::Create && request.method() == Method::GET {
-        return Ok(ws::upgrade(&mut request, &shared));
+    if route == Route::Create
+        && request.method() == Method::GET
+        && let Some(answer) = ws::upgrade(&mut request, &shared)
+    {
+        return Ok(answer);
     }
     let (head, body) = request.into_parts();
     let body = match read(body, &head.headers, shared.body_limit).await {
         Ok(body) => body,
-        Err(failure) => return Ok(error(&failure, Vec::new())),
+        Err(failure) => {
+            let mut server = shared.server();
+            let number = server.unread(
+                head.method.as_str(),
+                &path,
+                &failure,
+                shared.started.elapsed(),
+            );
+            shared.tell(&server, number);
+            return Ok(error(&failure, Vec::new()));
+        }
     };
     let query = head.uri.query().unwrap_or("");
     if let Route::Control(name) = route {

@@ -21,6 +21,7 @@ mod house_rules;
 mod readme;
 mod resume;
 mod robustness;
+mod serve;
 mod stories;
 mod support;
 mod truth;

@@ -222,6 +222,19 @@ impl Server {
         })
     }
 
+    /// Notes a request whose body could not be read.
+    pub fn unread(&mut self, method: &str, path: &str, failure: &Failure, at: Duration) -> u32 {
+        self.journal.push(Entry {
+            at_ms: at_ms(at),
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status: Some(failure.status),
+            refused: Some(failure.clone()),
+            end: Some("complete"),
+            ..Entry::default()
+        })
+    }
+
     /// Takes a request for a response.
     pub fn create(&mut self, asked: &Asked<'_>, connection: Option<&Headers<'_>>) -> Reply {
         let number = self.note(asked);
