@@ -12,3 +12,4 @@ pub mod raw;
 pub mod refusal;
 pub mod request;
 pub mod sse;
+pub mod websocket;

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -86,6 +88,7 @@ use concat_help;
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Explain(ExplainArgs),
+    Record(RecordArgs),
     Check(CheckArgs),
     Convert(ConvertArgs),
     Serve(Box<ServeArgs>),
@@ -192,6 +195,107 @@ pub struct ExplainArgs {
     pub text_only: bool,
 }
 
+/// Record what goes over the wire between a client and an endpoint
+///
+/// Starts a proxy on this machine. A client that has a base URL is pointed at it; what passes is forwarded unchanged and
+/// written to a file: every request, every chunk of every answer with its time, and how each ended. The file is there up to
+/// the last line whatever happens to the client or to the recorder.
+///
+/// Secrets are taken out before they are written. Without -o the file is named by its time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  replay record -o session.jsonl -- codex exec \"fix the test\"
+  replay record -o session.jsonl -- python agent.py
+  replay record --listen 127.0.0.1:8787 --upstream https://api.openai.com/v1")]
+pub struct RecordArgs {
+    /// The file to write, or a folder for a file named by its time
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The base URL of the endpoint (can be repeated, for clients with several)
+    ///
+    /// By default what the client would use by itself: OPENAI_BASE_URL, what Codex is configured for, else
+    /// https://api.openai.com/v1. A client's path must begin with the path of one of them, and goes on unchanged.
+    #[arg(long, value_name = "URL")]
+    pub upstream: Vec<String>,
+    /// Where clients connect to [default: 127.0.0.1:0, any free port]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Write host:port into this file once clients can connect
+    #[arg(long, value_name = "FILE")]
+    pub port_file: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Force every batch of lines to the disk
+    #[arg(long)]
+    pub fsync: bool,
+    /// Read an answer to its end when its client has left
+    ///
+    /// By default the upstream's connection is closed with the client's. Draining may change what a server stores, so the
+    /// file says that it was done.
+    #[arg(long)]
+    pub drain: bool,
+    /// Answer 502 where no upstream can be reached, in place of closing the connection
+    #[arg(long)]
+    pub bad_gateway: bool,
+    /// Take out whatever this regular expression matches, beside what is always taken out (can be repeated)
+    #[arg(long, value_name = "REGEX")]
+    pub redact: Vec<String>,
+    /// Write this header as it is (can be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub keep_header: Vec<String>,
+    /// What the client is, where its name does not tell
+    #[arg(long, value_enum, default_value_t = ClientChoice::Auto)]
+    pub client: ClientChoice,
+    /// Record this event stream of the client too
+    ///
+    /// It is copied on its way, which the client does not notice; for tui-log the client is asked to write one.
+    #[arg(long, value_enum, value_name = "STREAM", requires = "command")]
+    pub client_events: Option<EventsChoice>,
+    /// Whose certificates are trusted
+    #[arg(long, value_enum, default_value_t = RootsChoice::Both)]
+    pub tls_roots: RootsChoice,
+    /// The client to start, with its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[expect(missing_docs, reason = "the help texts say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientChoice {
+    /// Tell by the name of the program
+    Auto,
+    /// Codex: it is told where to go by -c settings, and its rollouts are followed
+    Codex,
+    /// Any other: it is told by OPENAI_BASE_URL
+    Other,
+}
+
+#[expect(missing_docs, reason = "the help texts say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventsChoice {
+    /// codex exec --json: events on stdout
+    ExecJson,
+    /// codex proto: submissions on stdin, events on stdout
+    Proto,
+    /// codex app-server: JSON-RPC on stdin and stdout
+    AppServer,
+    /// The session log of Codex's terminal interface
+    TuiLog,
+}
+
+#[expect(missing_docs, reason = "the help texts say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RootsChoice {
+    /// Those of the platform and those that come with this program
+    Both,
+    /// Those of the platform, SSL_CERT_FILE and SSL_CERT_DIR
+    Platform,
+    /// Those that come with this program
+    Bundled,
+}
+
 /// Check files and folders for breaches of the contract; nothing is sent
 ///
 /// Finds open calls, orphan, duplicate and misplaced outputs, ids the API refuses, streams without end. An error is what the
@@ -250,13 +354,13 @@ pub struct ServeArgs {
     pub sessions: Vec<String>,
     /// Run this command with OPENAI_BASE_URL set, and end with it
     #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<std::ffi::OsString>,
+    pub command: Vec<OsString>,
     /// Return the command's status also if requests broke the contract
     #[arg(long, requires = "command")]
     pub allow_refused: bool,
     /// Where to listen; only loopback, unless --any-host
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    pub listen: std::net::SocketAddr,
+    pub listen: SocketAddr,
     /// Allow --listen to name an address that other machines can reach
     #[arg(long)]
     pub any_host: bool,

@@ -16,10 +16,16 @@
 )]
 
 mod cli;
+#[cfg(unix)]
+mod client;
 mod corpus;
 mod house_rules;
 mod readme;
+mod record;
+mod record_faults;
+mod record_sockets;
 mod resume;
+mod rig;
 mod robustness;
 mod serve;
 mod stories;
