@@ -382,6 +382,17 @@ pub struct ServeArgs {
     /// Pace of recorded answers: 0 is at once, 1 as recorded, 2 twice as fast
     #[arg(long, value_name = "N", default_value_t = 0.0)]
     pub speed: f64,
+    /// Keep recorded answers in this folder, one file for each run that recorded any
+    #[arg(long, value_name = "DIR")]
+    pub cassette: Option<PathBuf>,
+    /// What the cassette does: replay only; record if it is empty; record what is new; record all anew
+    ///
+    /// By default once, or none where CI is set.
+    #[arg(long, value_name = "MODE", requires = "cassette", value_parser = ["none", "once", "new_episodes", "all"])]
+    pub mode: Option<String>,
+    /// The endpoint that is recorded
+    #[arg(long, value_name = "URL", requires = "cassette")]
+    pub upstream: Option<String>,
     /// Cut answers: EXCHANGE:EVENT[=close|reset|stall|half-line|error|eof] (can be repeated)
     #[arg(long, value_name = "CUT")]
     pub cut: Vec<String>,
@@ -428,6 +439,7 @@ Examples:
   replay serve --script answers.json -- cargo test
   replay serve session.jsonl --speed 1             play a recording back
   replay serve --cut '2:response.output_item.done#1=reset' --fail 3=503
+  replay serve --cassette tests/cassette --upstream https://api.openai.com/v1 -- pytest
 
 Policies (--policy NAME=VALUE) are those of 'replay --help', and habits of servers; the first value is the default:
   done_sentinel=off|on                 OpenAI's recorded streams end without [DONE]; Open Responses asks for it

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::body::{Answer, Play};
 use super::decode::{Undecoded, decode};
 use super::tcp::Line;
-use super::{Shared, ws};
+use super::{Shared, upstream, ws};
 use crate::endpoint::served::server::{Asked, Reply, Route};
 use crate::session::lanes::Headers;
 use crate::wire::failure::Failure;
@@ -68,7 +68,15 @@ pub(super) async fn answer(
         at: shared.started.elapsed(),
     };
     if route == Route::Create && head.method == Method::POST {
-        return Ok(create(&asked, &shared, line));
+        let asks = (&head.method, path.as_str(), &head.headers);
+        return Ok(create(&asked, asks, &shared, line).await);
+    }
+    if route == Route::Chat
+        && let Some(to) = &shared.upstream
+    {
+        let number = shared.server().passing(&asked);
+        let asks = (&head.method, path.as_str(), &head.headers);
+        return Ok(upstream::pass(&shared, to, number, asks, asked.body.clone()).await);
     }
     let found = {
         let mut server = shared.server();
@@ -84,7 +92,12 @@ pub(super) async fn answer(
     ))
 }
 
-fn create(asked: &Asked<'_>, shared: &Arc<Shared>, line: Arc<Line>) -> Answered {
+async fn create(
+    asked: &Asked<'_>,
+    asks: (&Method, &str, &HeaderMap),
+    shared: &Arc<Shared>,
+    line: Arc<Line>,
+) -> Answered {
     let reply = {
         let mut server = shared.server();
         let reply = server.create(asked, None);
@@ -95,11 +108,10 @@ fn create(asked: &Asked<'_>, shared: &Arc<Shared>, line: Arc<Line>) -> Answered 
     };
     match reply {
         Reply::Failure(_, failure, headers) => error(&failure, headers),
-        Reply::Upstream(number) => {
-            let failure = Failure::of_status(502);
-            shared.server().came_back(number, 502, "complete");
-            error(&failure, Vec::new())
-        }
+        Reply::Upstream(number) => match &shared.upstream {
+            Some(to) => upstream::pass(shared, to, number, asks, asked.body.clone()).await,
+            None => error(&Failure::of_status(502), Vec::new()),
+        },
         Reply::Plan(plan) => {
             let kind = if plan.stream {
                 "text/event-stream; charset=utf-8"

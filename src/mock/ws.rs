@@ -50,7 +50,7 @@ pub(super) fn upgrade(
     if !has(request.headers(), "upgrade", "websocket") {
         return None;
     }
-    if !shared.websocket {
+    if !shared.websocket || shared.upstream.is_some() {
         let failure = Failure::invalid("This server takes no WebSockets.").with_status(426);
         return Some(error(&failure, Vec::new()));
     }
@@ -350,8 +350,8 @@ async fn respond(common: &Arc<Socket>, next: &Waiting, lane: u32) -> Sent {
             let text = failure.frame(stream_id, coded);
             common.out.send(Out::Text(text.into())).await
         }
-        Reply::Upstream(number) => {
-            shared.server().came_back(number, 502, "complete");
+        // WebSockets are refused where there is an upstream
+        Reply::Upstream(_) => {
             let text = Failure::of_status(502).frame(stream_id, coded);
             common.out.send(Out::Text(text.into())).await
         }

@@ -1072,7 +1072,7 @@ fn a_command_is_run_and_its_requests_judged() {
     assert_eq!((status, out.as_str()), (Some(3), "replay\n"));
     assert_eq!(err, "replay serve: 0 requests, 0 judged, 0 refused\n");
     let (status, _, err) = run(&["serve", "--", "/does/not/exist"]);
-    assert_eq!(status, Some(4), "{err}");
+    assert_eq!(status, Some(127), "{err}");
     let (status, _, err) = run(&["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(status, Some(2));
     assert!(err.contains("--any-host"), "{err}");
@@ -1093,4 +1093,91 @@ fn help() {
     let sandbox = Sandbox::new();
     let out = sandbox.command(&["serve", "--help"]).output().unwrap();
     assert_snapshot!(String::from_utf8(out.stdout).unwrap());
+}
+
+/// The program, listening.
+struct Program {
+    child: std::process::Child,
+    address: SocketAddr,
+}
+
+impl Program {
+    fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
+        let mut child = sandbox.command(arguments).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        let address = line.trim().trim_start_matches("http://");
+        let address = address.trim_end_matches("/v1").parse().unwrap();
+        Self { child, address }
+    }
+
+    fn ask(&self, body: &Value) -> Got {
+        let body = body.to_string();
+        request(
+            self.address,
+            "POST",
+            "/v1/responses",
+            &[("authorization", "Bearer secret-of-mine-1234567890")],
+            body.as_bytes(),
+        )
+    }
+
+    fn stop(mut self) {
+        let id = self.child.id().to_string();
+        let killed = std::process::Command::new("kill")
+            .args(["-TERM", &id])
+            .status();
+        assert!(killed.unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_cassette_records_once_and_plays_back() {
+    let upstream = Served::scripted(r#"[{"text":"from above"},{"text":"second"}]"#);
+    let url = format!("http://{}/v1", upstream.address());
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path().join("cassette");
+    let folder = folder.to_str().unwrap();
+    let first = json!({"model": "m", "input": "hi", "stream": true});
+    let program = Program::start(
+        &sandbox,
+        &["serve", "--cassette", folder, "--upstream", &url],
+    );
+    let got = program.ask(&first);
+    assert!(got.body().contains("from above"), "{got:?}");
+    let id = got.events()[0]["response"]["id"].clone();
+    let second = json!({"model": "m", "input": "on", "previous_response_id": id, "stream": true});
+    assert!(program.ask(&second).body().contains("second"));
+    // what came back is known: the same request is answered without asking again
+    let asked = upstream.mock.as_ref().unwrap().counts().requests;
+    assert!(program.ask(&first).body().contains("from above"));
+    assert_eq!(upstream.mock.as_ref().unwrap().counts().requests, asked);
+    program.stop();
+    drop(upstream);
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    assert_eq!(files.len(), 1);
+    let text = std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap();
+    assert!(!text.contains("secret-of-mine"));
+
+    // the upstream is gone: everything comes from the cassette, and what is new is an error that is explained
+    let program = Program::start(&sandbox, &["serve", "--cassette", folder, "--mode", "none"]);
+    let got = program.ask(&first);
+    assert!(got.body().contains("from above"));
+    assert!(program.ask(&second).body().contains("second"));
+    let got = program.ask(&json!({"model": "m", "input": "something else"}));
+    assert_eq!(got.status, 404);
+    let error = got.json()["error"].clone();
+    assert_eq!(error["code"], "replay_no_match");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("input[0].content"),
+        "{error}"
+    );
+    program.stop();
+    let mut unknown = sandbox.command(&["serve", "--cassette", folder, "--mode", "sometimes"]);
+    assert_eq!(unknown.output().unwrap().status.code(), Some(2));
 }

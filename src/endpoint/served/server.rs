@@ -59,6 +59,8 @@ pub struct Settings {
     pub miss_is_error: bool,
     /// Whether a request without a recorded answer is for the upstream.
     pub miss_goes_up: bool,
+    /// Whether every request is, recorded or not.
+    pub all_go_up: bool,
     /// Streams to cut.
     pub cuts: Vec<Rule<Cut>>,
     /// Requests to fail.
@@ -85,6 +87,7 @@ impl Default for Settings {
             tapes: Tapes::new(super::tape::Match::default(), false),
             miss_is_error: false,
             miss_goes_up: false,
+            all_go_up: false,
             cuts: Vec::new(),
             fails: Vec::new(),
             latency: Duration::ZERO,
@@ -143,6 +146,29 @@ struct Open {
     turn: Option<turns::Place>,
 }
 
+/// What the upstream answered.
+#[derive(Clone, Copy, Debug)]
+pub struct CameBack<'a> {
+    /// The status.
+    pub status: u16,
+    /// `content-type`.
+    pub content_type: &'a str,
+    /// The bytes that came.
+    pub bytes: &'a [u8],
+    /// `complete`, `cut` or `client_closed`.
+    pub end: &'static str,
+}
+
+/// A request that went to the upstream.
+#[derive(Debug)]
+struct Passing {
+    ticket: Ticket,
+    body: Bytes,
+    thread: String,
+    conversation: Option<String>,
+    store: bool,
+}
+
 /// The server.
 #[derive(Debug)]
 pub struct Server {
@@ -154,6 +180,7 @@ pub struct Server {
     conversations: BTreeMap<String, Conversation>,
     busy: BTreeSet<String>,
     open: BTreeMap<u32, Open>,
+    passing: BTreeMap<u32, Passing>,
     turns: Turns,
     creates: u32,
     minimal: [Turn; 2],
@@ -174,6 +201,7 @@ impl Server {
             conversations: BTreeMap::new(),
             busy: BTreeSet::new(),
             open: BTreeMap::new(),
+            passing: BTreeMap::new(),
             turns: Turns::default(),
             creates: 0,
             minimal: [
@@ -295,13 +323,29 @@ impl Server {
             side,
             text: std::str::from_utf8(&body).unwrap_or(""),
         };
-        let chosen = match self.choose(asked, &head, &wants) {
-            Ok(chosen) => chosen,
-            Err(reply) => return *reply,
-        };
-        if let Some(id) = &conversation {
+        let thread = wants.lane.clone().unwrap_or_default();
+        let chosen = self.choose(asked, &head, &wants);
+        if let Some(id) = &conversation
+            && !matches!(&chosen, Err(reply) if matches!(**reply, Reply::Failure(..)))
+        {
             self.busy.insert(id.clone());
         }
+        let chosen = match chosen {
+            Ok(chosen) => chosen,
+            Err(reply) => {
+                if let Reply::Upstream(number) = *reply {
+                    let passing = Passing {
+                        ticket,
+                        body: body.clone(),
+                        thread,
+                        conversation,
+                        store: head.store != Some(false),
+                    };
+                    self.passing.insert(number, passing);
+                }
+                return *reply;
+            }
+        };
         let response = chosen.response;
         self.open.insert(
             number,
@@ -374,14 +418,48 @@ impl Server {
         true
     }
 
-    /// Books the answer of the upstream to a request that was sent there: its status and the bytes that came.
-    pub fn came_back(&mut self, number: u32, status: u16, end: &'static str) {
-        self.open.remove(&number);
+    /// Notes a request that is passed on without being judged.
+    pub fn passing(&mut self, asked: &Asked<'_>) -> u32 {
+        self.note(asked)
+    }
+
+    /// Books the answer of the upstream to a request that was sent there. From then on it is a recorded one.
+    pub fn came_back(&mut self, number: u32, back: &CameBack<'_>) {
         self.journal.change(number, |it| {
-            it.status = Some(status);
+            it.status = Some(back.status);
             it.source = Source::Upstream;
-            it.end = Some(end);
+            it.end = Some(back.end);
         });
+        let Some(passing) = self.passing.remove(&number) else {
+            return;
+        };
+        if let Some(id) = &passing.conversation {
+            self.busy.remove(id);
+        }
+        let learned = self.settings.tapes.learn(
+            &passing.body,
+            &passing.thread,
+            back.status,
+            back.content_type,
+            back.bytes,
+        );
+        let take = learned
+            .and_then(|index| self.settings.tapes.get(index))
+            .cloned();
+        let Some(take) = take else { return };
+        let Some(response) = take.response.clone() else {
+            return;
+        };
+        self.live
+            .answered(&passing.ticket, &response, take.complete, &take.done, &[]);
+        if passing.store && take.complete {
+            let frames = self.settings.tapes.frames(&take, None, None);
+            let kept = Kept {
+                object: frames.object,
+                context: passing.ticket.node(),
+            };
+            self.shelf.put(response, kept);
+        }
     }
 
     /// Forgets what a WebSocket remembered.

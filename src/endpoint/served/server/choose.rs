@@ -72,9 +72,13 @@ impl Server {
             self.source(wants, Source::Script(place.turn + 1));
             return self.play_turn(asked, head, wants, &turn, Some(place));
         }
-        if !self.settings.tapes.is_empty() || self.settings.miss_goes_up {
+        let on_tape = !self.settings.tapes.is_empty() || self.settings.miss_is_error;
+        if on_tape || self.settings.miss_goes_up {
             let lane = wants.lane.as_deref();
             let (node, held) = (wants.ticket.node(), wants.ticket.held());
+            if self.settings.all_go_up {
+                return Err(Box::new(Reply::Upstream(wants.number)));
+            }
             let found = self.settings.tapes.find(&mut self.live, node, held, lane);
             match found {
                 Found::Take(index) => {

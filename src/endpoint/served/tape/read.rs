@@ -209,6 +209,25 @@ fn each<R: Read>(reader: R, mut take: impl FnMut(Open)) -> Result<(), ReadError>
 }
 
 impl Tapes {
+    /// Takes an answer that came just now; returns where it is.
+    pub fn learn(
+        &mut self,
+        body: &[u8],
+        thread: &str,
+        status: u16,
+        content_type: &str,
+        bytes: &[u8],
+    ) -> Option<usize> {
+        let number = self.len() as u32 + 1;
+        let mut open = Open::new(number, body.to_vec(), thread.to_owned());
+        open.status = status;
+        content_type.clone_into(&mut open.content_type);
+        open.bytes = bytes.to_vec();
+        let before = self.len();
+        self.take(open);
+        (self.len() > before).then_some(before)
+    }
+
     fn take(&mut self, open: Open) {
         let body = String::from_utf8_lossy(&open.body);
         let Some(mut head) = RequestHead::read(&body) else {
