@@ -107,7 +107,7 @@ impl Default for Options {
             settings: Settings::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             body_limit: 64 << 20,
-            websocket_limit: Duration::from_hours(1),
+            websocket_limit: Duration::from_secs(3600),
             websocket: true,
             upstream: None,
             log: None,

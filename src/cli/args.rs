@@ -352,7 +352,7 @@ pub struct ServeArgs {
     /// Sessions whose answers are played back
     #[arg(value_name = "SESSION")]
     pub sessions: Vec<String>,
-    /// Run this command with OPENAI_BASE_URL set, and end with it
+    /// Run this command, pointed at the endpoint, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
     /// Return the command's status also if requests broke the contract

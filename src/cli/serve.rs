@@ -23,7 +23,7 @@ use crate::client::{Direction, EventSource, Sink, program};
 use crate::endpoint::served::fault::{Cut, Rule};
 use crate::endpoint::served::journal::Entry;
 use crate::endpoint::served::script::Script;
-use crate::endpoint::served::server::Settings;
+use crate::endpoint::served::server::{Otherwise, Settings};
 use crate::endpoint::served::tape::{Match, ReadTape as _, Tapes};
 use crate::endpoint::served::{Profile, Rules};
 use crate::mock::{Log, Options};
@@ -214,7 +214,9 @@ fn settings(
     for session in &args.sessions {
         read(session, environment, &mut settings.tapes)?;
     }
-    settings.miss_is_error = way == Match::Strict && !args.sessions.is_empty();
+    if way == Match::Strict && !args.sessions.is_empty() {
+        settings.otherwise = Otherwise::Error;
+    }
     let recorded = match &args.cassette {
         None => Vec::new(),
         Some(folder) => cassette::episodes(folder)?,

@@ -119,7 +119,7 @@ impl Play {
             Some(How::Error) => {
                 self.said_error = true;
                 let mut failure = Failure::of_status(500);
-                failure.kind = "server_error".to_owned();
+                failure.kind = "server_error".into();
                 let sequence = self.plan.whole_frames() as u32;
                 let (bytes, _) = error_frames(&failure, self.plan.stream_error, sequence);
                 Poll::Ready(Some(Ok(bytes.into())))

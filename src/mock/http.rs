@@ -20,7 +20,7 @@ use crate::session::lanes::Headers;
 use crate::wire::failure::Failure;
 
 /// How long the body of a request may take.
-const BODY: Duration = Duration::from_mins(2);
+const BODY: Duration = Duration::from_secs(120);
 
 type Answered = Response<Answer>;
 

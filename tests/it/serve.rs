@@ -66,7 +66,7 @@ impl Served {
     fn socket(&self) -> Socket {
         let stream = TcpStream::connect(self.address()).unwrap();
         stream
-            .set_read_timeout(Some(Duration::from_mins(1)))
+            .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         let url = format!("ws://{}/v1/responses", self.address());
         let (socket, _) = tungstenite::client(url, stream).unwrap();
@@ -141,7 +141,7 @@ fn request(
 ) -> Got {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
-        .set_read_timeout(Some(Duration::from_mins(1)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     write_request(&mut stream, method, path, headers, body);
     answer(&mut stream)

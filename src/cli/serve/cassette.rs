@@ -9,7 +9,7 @@ use super::super::args::ServeArgs;
 use super::super::error::CliError;
 use super::super::now::now;
 use super::super::output::Output;
-use crate::endpoint::served::server::Settings;
+use crate::endpoint::served::server::{Otherwise, Settings};
 use crate::mock;
 use crate::proxy::tape::{self, Opening};
 use crate::proxy::{Config, Roots, Upstream};
@@ -87,7 +87,7 @@ pub(super) fn open(
         Mode::New | Mode::All => true,
     };
     if !records {
-        settings.miss_is_error = true;
+        settings.otherwise = Otherwise::Error;
         return Ok(None);
     }
     let Some(url) = &args.upstream else {
@@ -100,7 +100,11 @@ pub(super) fn open(
         CliError::usage(format!("--upstream: {why}"))
             .hint("for example --upstream https://api.openai.com/v1")
     })?;
-    (settings.miss_goes_up, settings.all_go_up) = (true, mode == Mode::All);
+    settings.otherwise = if mode == Mode::All {
+        Otherwise::AlwaysUpstream
+    } else {
+        Otherwise::Upstream
+    };
     std::fs::create_dir_all(folder).map_err(|error| CliError::io(folder, &error))?;
     let moment = now();
     let file = folder.join(format!("{}.jsonl", moment.file_stamp));

@@ -46,6 +46,20 @@ pub const HEADERS: [(&str, &str); 6] = [
     ),
 ];
 
+/// What a request gets for which no answer is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Otherwise {
+    /// The smallest valid answer.
+    #[default]
+    Minimal,
+    /// An error that says what is nearest.
+    Error,
+    /// The answer of the upstream.
+    Upstream,
+    /// The answer of the upstream, recorded or not.
+    AlwaysUpstream,
+}
+
 /// What a server is set up with.
 #[derive(Debug)]
 pub struct Settings {
@@ -55,12 +69,8 @@ pub struct Settings {
     pub script: Option<Script>,
     /// The recorded answers.
     pub tapes: Tapes,
-    /// Whether a request without a recorded answer is an error.
-    pub miss_is_error: bool,
-    /// Whether a request without a recorded answer is for the upstream.
-    pub miss_goes_up: bool,
-    /// Whether every request is, recorded or not.
-    pub all_go_up: bool,
+    /// What a request gets for which no answer is recorded.
+    pub otherwise: Otherwise,
     /// Streams to cut.
     pub cuts: Vec<Rule<Cut>>,
     /// Requests to fail.
@@ -85,9 +95,7 @@ impl Default for Settings {
             rules: Rules::default(),
             script: None,
             tapes: Tapes::new(super::tape::Match::default(), false),
-            miss_is_error: false,
-            miss_goes_up: false,
-            all_go_up: false,
+            otherwise: Otherwise::default(),
             cuts: Vec::new(),
             fails: Vec::new(),
             latency: Duration::ZERO,
@@ -268,16 +276,15 @@ impl Server {
         let number = self.note(asked);
         self.creates += 1;
         let header = |name: &str| asked.headers.get(name);
-        let fail = match header("x-replay-fail") {
-            Some(text) => match super::fault::status_of(text) {
+        let fail = if let Some(text) = header("x-replay-fail") {
+            match super::fault::status_of(text) {
                 Ok(status) => Some(status),
                 Err(why) => return self.wrong_header(number, "x-replay-fail", &why),
-            },
-            None => {
-                let creates = self.creates;
-                let fails = &self.settings.fails;
-                fails.iter().find(|it| it.is_for(creates)).map(|it| it.what)
             }
+        } else {
+            let creates = self.creates;
+            let fails = &self.settings.fails;
+            fails.iter().find(|it| it.is_for(creates)).map(|it| it.what)
         };
         if let Some(status) = fail {
             self.journal.change(number, |it| it.source = Source::Fault);

@@ -123,9 +123,8 @@ fn each<R: Read>(reader: R, mut take: impl FnMut(Open)) -> Result<(), ReadError>
             match kind.as_ref() {
                 "request" => {
                     let Some(number) = number else { continue };
-                    let body = match stored(&object, &mut bases, number) {
-                        Ok(Stored::Bytes(body)) => body,
-                        _ => continue,
+                    let Ok(Stored::Bytes(body)) = stored(&object, &mut bases, number) else {
+                        continue;
                     };
                     let websocket = object.text("transport").as_deref() == Some("websocket");
                     let path = object.text("path").unwrap_or_default();

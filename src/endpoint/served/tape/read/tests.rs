@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::endpoint::served::Rules;
 use crate::endpoint::served::journal::Miss;
@@ -116,17 +118,21 @@ fn recording(exchanges: &[(&str, u16, &str)]) -> Vec<u8> {
     for (at, (body, status, answer)) in exchanges.iter().enumerate() {
         let n = at + 1;
         let answer = serde_json::Value::from(*answer).to_string();
-        out += &format!(
-            "{{\"kind\":\"request\",\"exchange\":{n},\"at_us\":{n}000,\"transport\":\"http\",\"method\":\"POST\",\"path\":\"/v1/responses\",\"headers\":[],\"body\":{body}}}\n"
+        let _ = writeln!(
+            out,
+            "{{\"kind\":\"request\",\"exchange\":{n},\"at_us\":{n}000,\"transport\":\"http\",\"method\":\"POST\",\"path\":\"/v1/responses\",\"headers\":[],\"body\":{body}}}"
         );
-        out += &format!(
-            "{{\"kind\":\"response\",\"exchange\":{n},\"at_us\":{n}100,\"status\":{status},\"headers\":[]}}\n"
+        let _ = writeln!(
+            out,
+            "{{\"kind\":\"response\",\"exchange\":{n},\"at_us\":{n}100,\"status\":{status},\"headers\":[]}}"
         );
-        out += &format!(
-            "{{\"kind\":\"chunk\",\"exchange\":{n},\"at_us\":{n}200,\"text\":{answer}}}\n"
+        let _ = writeln!(
+            out,
+            "{{\"kind\":\"chunk\",\"exchange\":{n},\"at_us\":{n}200,\"text\":{answer}}}"
         );
-        out += &format!(
-            "{{\"kind\":\"end\",\"exchange\":{n},\"at_us\":{n}300,\"cause\":\"complete\"}}\n"
+        let _ = writeln!(
+            out,
+            "{{\"kind\":\"end\",\"exchange\":{n},\"at_us\":{n}300,\"cause\":\"complete\"}}"
         );
     }
     out.into_bytes()
