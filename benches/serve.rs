@@ -6,6 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::cast_precision_loss,
     clippy::indexing_slicing,
     reason = "a benchmark says what it measured, and stops where it cannot"
 )]

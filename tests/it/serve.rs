@@ -152,7 +152,7 @@ fn answer(stream: &mut TcpStream) -> Got {
     let mut buffer = Vec::new();
     let mut error = None;
     let mut more = |buffer: &mut Vec<u8>| {
-        let mut part = [0; 65536];
+        let mut part = vec![0; 65536];
         match stream.read(&mut part) {
             Ok(0) => false,
             Ok(count) => {
@@ -267,7 +267,7 @@ impl Socket {
     }
 }
 
-fn create(members: Value) -> Value {
+fn create(members: &Value) -> Value {
     let mut message = json!({"type": "response.create", "model": "m"});
     for (key, value) in members.as_object().unwrap() {
         message[key] = value.clone();
@@ -480,7 +480,7 @@ fn every_refusal_is_the_apis_at_every_place() {
                 error[key] = value.clone();
             }
         }
-        let events = served.socket().turn(&create(members));
+        let events = served.socket().turn(&create(&members));
         assert_eq!(
             events,
             [json!({"type": "error", "error": error, "status": status})]
@@ -680,9 +680,9 @@ fn open_responses_over_http() {
 fn open_responses_over_websocket() {
     let served = full();
     let mut socket = served.socket();
-    let go = |text: &str| create(json!({"store": false, "input": text}));
+    let go = |text: &str| create(&json!({"store": false, "input": text}));
     let on = |text: &str, previous: &Value| {
-        create(json!({"store": false, "input": text, "previous_response_id": previous}))
+        create(&json!({"store": false, "input": text, "previous_response_id": previous}))
     };
     let first = socket.response(&go("first"));
     let second = socket.response(&go("second"));
@@ -702,7 +702,7 @@ fn open_responses_over_websocket() {
     // a continuation that fails evicts what it went on from
     let orphan = json!([{"type": "function_call_output", "call_id": "call_none", "output": "x"}]);
     let failing =
-        create(json!({"store": false, "previous_response_id": third["id"], "input": orphan}));
+        create(&json!({"store": false, "previous_response_id": third["id"], "input": orphan}));
     let failed = socket.turn(&failing);
     assert!(code(&failed).is_string() && failed[0]["status"] == 400);
     assert_eq!(code(&socket.turn(&on("x", &third["id"]))), not_found);
@@ -712,7 +712,7 @@ fn open_responses_over_websocket() {
 fn a_websocket_has_lanes_and_limits() {
     let served = Served::scripted(r#"[{"text":"one two three","delay_ms":1},{"text":"two"}]"#);
     let mut socket = served.socket();
-    let on = |lane: &str| create(json!({"store": false, "input": "go", "stream_id": lane}));
+    let on = |lane: &str| create(&json!({"store": false, "input": "go", "stream_id": lane}));
     for lane in ["a", "b"] {
         socket.send(&on(lane));
     }
@@ -778,7 +778,7 @@ fn an_old_websocket_is_told_and_closed() {
         ..Options::default()
     });
     let mut socket = served.socket();
-    let big = create(json!({"input": "x".repeat(2000)}));
+    let big = create(&json!({"input": "x".repeat(2000)}));
     socket.0.send(Message::text(big.to_string())).unwrap();
     let Message::Close(Some(frame)) = socket.0.read().unwrap() else {
         panic!()
@@ -858,7 +858,7 @@ fn streams_are_cut_as_asked_for() {
     let got = served.send("POST", "/v1/responses", &[], body.as_bytes());
     assert_eq!(got.events().len(), 1);
     // on a WebSocket the connection goes
-    let message = create(json!({"input": "x"}));
+    let message = create(&json!({"input": "x"}));
     let ended = full();
     let mut socket = ended.socket();
     socket.send(&message);
