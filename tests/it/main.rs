@@ -30,6 +30,7 @@ mod redact;
 mod resume;
 mod rig;
 mod robustness;
+mod serve;
 mod stories;
 mod support;
 mod truth;
