@@ -120,9 +120,12 @@ enum Finder {
     Plain(AhoCorasick),
 }
 
+/// Texts that announce secrets.
+type Signs = &'static [(&'static str, Shape)];
+
 /// Few signs at a time are found faster than all at once.
-static FINDERS: LazyLock<Vec<(Finder, &[(&str, Shape)])>> = LazyLock::new(|| {
-    let finder = |signs: &'static [(&str, Shape)]| {
+static FINDERS: LazyLock<Vec<(Finder, Signs)>> = LazyLock::new(|| {
+    let finder = |signs: Signs| {
         let texts = || signs.iter().map(|it| it.0);
         let found = match Searcher::new(texts()) {
             Some(packed) => Finder::Packed(packed),

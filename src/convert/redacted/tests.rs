@@ -96,6 +96,7 @@ fn bodies_are_stored_anew() {
             path: None,
             headers: None,
             body_complete: None,
+            body_encoded: None,
             redacted: Vec::new(),
         };
         writer.request(line, body.into_bytes()).unwrap();
