@@ -69,6 +69,8 @@ pub(super) fn run(
     let talker = talk.spawn(told)?;
     let ended = match command {
         None => {
+            // whoever talks listens as long as anybody might still say something
+            drop(trouble);
             recorder.wait_for_signal();
             Ok(0)
         }
