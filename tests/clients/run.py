@@ -38,7 +38,7 @@ def main():
         else:
             listed = [
                 *sdk.cases(program, found, HERE / "programs"),
-                *codex.cases(program, found),
+                *codex.cases(program, found.link(base / "bin")),
                 ("kills", lambda base: kills.case(program, base, arguments.kills, arguments.seed)),
             ]
         for name, case in listed:

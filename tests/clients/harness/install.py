@@ -20,6 +20,13 @@ class Installs:
         self.python = folder / "venv/bin/python"
         self.packages = folder / "sdk-node"
 
+    def link(self, folder):
+        """A folder with a name for each Codex, by which a recorder knows what it starts."""
+        folder.mkdir()
+        for version, program in self.codex.items():
+            (folder / f"codex-{version}").symlink_to(program.resolve())
+        return folder
+
 
 def find(folder):
     """Installs what is missing. Returns the installs, or a sentence that says why there are none."""
