@@ -5,6 +5,10 @@
 //! [`launch`] starts the client with its terminal untouched, forwards signals and says how it ended; while it runs,
 //! [`rollouts`] follows the files that Codex writes and [`events`] copies the client's own event stream.
 //!
+//! Put together: `plan::Environment::of` the process, `program::look` at `plan::program`, `home::Home::load` of
+//! `Environment::codex_home`; `plan::survey` says which upstreams are to be answered for, `Survey::plan` takes the local
+//! base URLs that do; `launch::run` with that plan and `Survey::home`.
+//!
 //! What is seen goes to a [`Sink`], from several threads. Nothing here knows what a sink does with it, or who answers
 //! at the local base URL.
 

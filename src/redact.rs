@@ -7,6 +7,7 @@
 //!
 //! A [`Stream`] does the same to bytes that come in chunks, and keeps the chunks. It knows no file and no protocol.
 
+mod lookout;
 mod names;
 mod patterns;
 mod places;
@@ -23,6 +24,7 @@ use crate::ids::HashInterner;
 use scan::Found;
 use value::{End, Value, unescape};
 
+pub use lookout::{Lookout, Shape, Sighting};
 pub use stream::{MAX_CHUNKS, MAX_HELD, Stream};
 
 /// What is hidden beside the rules, and what is not.
@@ -75,6 +77,11 @@ impl Redactor {
     /// Whether there are patterns beside the rules.
     pub fn has_patterns(&self) -> bool {
         !self.options.patterns.is_empty()
+    }
+
+    /// How many different secrets were found.
+    pub fn secrets(&self) -> usize {
+        self.values.len()
     }
 
     /// The value of a header; borrowed if it is no secret and holds none.
@@ -159,6 +166,23 @@ impl Redactor {
         let edits = self.named(text);
         let edits = self.with_patterns(text, edits);
         apply(text, &edits)
+    }
+
+    /// The JSON of a member of an object, whose key may tell.
+    pub fn member<'a>(&mut self, key: &str, json: &'a str) -> Cow<'a, str> {
+        let mut whole = serde_json::to_string(key).unwrap_or_default();
+        whole.push(':');
+        let before = whole.len();
+        whole.push_str(json);
+        let mut edits = self.named(whole.as_bytes());
+        edits.retain_mut(|edit| {
+            let inside = edit.range.start >= before;
+            if inside {
+                edit.range = edit.range.start - before..edit.range.end - before;
+            }
+            inside
+        });
+        self.finish_text(json, edits)
     }
 
     /// What the rules say of a whole text.

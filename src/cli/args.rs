@@ -202,6 +202,11 @@ pub struct ExplainArgs {
 /// the last line whatever happens to the client or to the recorder.
 ///
 /// Secrets are taken out before they are written. Without -o the file is named by its time.
+#[expect(
+    clippy::doc_markdown,
+    clippy::struct_excessive_bools,
+    reason = "clap shows the texts as they stand; switches are independent of each other"
+)]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -214,8 +219,8 @@ pub struct RecordArgs {
     pub output: Option<PathBuf>,
     /// The base URL of the endpoint (can be repeated, for clients with several)
     ///
-    /// By default what the client would use by itself: OPENAI_BASE_URL, what Codex is configured for, else
-    /// https://api.openai.com/v1. A client's path must begin with the path of one of them, and goes on unchanged.
+    /// By default what the client would use by itself: OPENAI_BASE_URL, what Codex is configured for, else the public API.
+    /// A client's path must begin with the path of one of them, and goes on unchanged.
     #[arg(long, value_name = "URL")]
     pub upstream: Vec<String>,
     /// Where clients connect to [default: 127.0.0.1:0, any free port]
@@ -261,7 +266,11 @@ pub struct RecordArgs {
     pub command: Vec<OsString>,
 }
 
-#[expect(missing_docs, reason = "the help texts say it")]
+#[expect(
+    missing_docs,
+    clippy::doc_markdown,
+    reason = "the help texts say it, as they stand"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ClientChoice {
     /// Tell by the name of the program
@@ -285,7 +294,11 @@ pub enum EventsChoice {
     TuiLog,
 }
 
-#[expect(missing_docs, reason = "the help texts say it")]
+#[expect(
+    missing_docs,
+    clippy::doc_markdown,
+    reason = "the help texts say it, as they stand"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RootsChoice {
     /// Those of the platform and those that come with this program
@@ -298,8 +311,8 @@ pub enum RootsChoice {
 
 /// Check files and folders for breaches of the contract; nothing is sent
 ///
-/// Finds open calls, orphan, duplicate and misplaced outputs, ids the API refuses, streams without end. An error is what the
-/// session's own client is refused for; what it repairs when it sends is a warning.
+/// Finds open calls, orphan, duplicate and misplaced outputs, ids the API refuses, streams without end, and what looks like
+/// a secret. An error is what the session's own client is refused for; what it repairs when it sends is a warning.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -321,14 +334,17 @@ pub struct CheckArgs {
     pub jobs: Option<usize>,
 }
 
-/// Turn another tool's capture into a recording
+/// Turn another tool's capture into a recording, or hide what is secret in a file
 ///
 /// Reads a request log of lines {t,kind,n,…} or lines of {request,status,body}. What the capture does not hold is marked as
-/// not held in the recording.
+/// not held in the recording. With --redact it also reads recordings, Codex rollouts and request bodies, and writes them
+/// again as what they are.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  replay convert wire.jsonl -o session.jsonl")]
+Examples:
+  replay convert wire.jsonl -o session.jsonl
+  replay convert session.jsonl --redact -o redacted.jsonl
+  replay convert session.jsonl --redact='/home/[a-z]+' -o redacted.jsonl")]
 pub struct ConvertArgs {
     /// The capture, or '-' for stdin
     #[arg(value_name = "PATH")]
@@ -339,6 +355,14 @@ pub struct ConvertArgs {
     /// Overwrite OUT if it exists
     #[arg(long)]
     pub force: bool,
+    /// Replace tokens, cookies, account and installation ids by placeholders; with REGEX also what it matches (can be repeated)
+    ///
+    /// Names tell what is secret: docs/format.md lists them. A REGEX is matched inside one string or one line.
+    #[arg(long, value_name = "REGEX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub redact: Vec<String>,
+    /// Do not hide this header (can be repeated)
+    #[arg(long, value_name = "NAME", requires = "redact")]
+    pub keep_header: Vec<String>,
 }
 
 /// Serve a Responses endpoint that is as strict as the real one

@@ -156,7 +156,7 @@ impl Launched {
         };
         let home = variables.codex_home(kind);
         let home = home.map(|it| Home::load(&it)).unwrap_or_default();
-        let program = args.command.first();
+        let program = plan::program(&args.command);
         let installed = program.map(|it| program::look(it, variables.path.as_deref()));
         let installed = installed.unwrap_or_default();
         let survey = plan::survey(Given {
@@ -493,7 +493,9 @@ fn summarise(path: &Path, totals: &Totals, output: &Output) {
     for call in summary.open_calls.iter().take(5) {
         output.note(&format!("  open: {call}"));
     }
-    if summary.requests == 0 {
+    if summary.requests == 0 && summary.others > 0 {
+        output.note("none of them is a POST …/responses, so there is nothing to judge");
+    } else if summary.requests == 0 {
         output
             .note("no request came through: did the client use the address above as its base URL?");
     } else if summary.refusals.is_empty() && summary.open_calls.is_empty() {

@@ -13,7 +13,9 @@
 //! | `CODEX_OSS_BASE_URL` | | 0.20.0 and 0.45.0: counts for `oss` | counts for `ollama`, `lmstudio` |
 //! | `-c chatgpt_base_url=…` | | accepted | moves what is not the model's (accounts, plugins, analytics) |
 //!
-//! So the first two together are right for the built-in provider of every Rust version, whichever it is. A `-c` before
+//! So the first two together are right for the built-in provider of every Rust version, whichever it is. The variables
+//! are set only where Codex may heed them: the programs that it runs inherit them too, and what those ask for is not
+//! ours to move. A `-c` before
 //! the subcommand gives way to one behind it (observed with all four), so ours go behind the last one of the user's.
 //! In 0.169.0 a `-c` on the command line also keeps the terminal interface away from the shared background server,
 //! whose requests would not come here (observed with a running one).
@@ -228,6 +230,13 @@ pub struct Plan {
     pub command: Vec<OsString>,
     /// Variables to set.
     pub environment: Vec<(OsString, OsString)>,
+}
+
+/// The program of a command line that [`super::program::look`] should look at: Codex where it is found, however it is
+/// started, else the first word.
+pub fn program(command: &[OsString]) -> Option<&OsStr> {
+    let at = arguments::find(command).map_or(0, |found| found.arguments.saturating_sub(1));
+    command.get(at).or(command.first()).map(OsString::as_os_str)
 }
 
 /// Finds out what a client is and where its requests would go.

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use super::Sink;
 
 mod tail;
+mod tell;
 mod tree;
 mod watch;
 
@@ -73,9 +74,11 @@ impl Follower {
         }
         let (sender, receiver) = mpsc::channel();
         let mut tree = Tree::new(follow, Arc::clone(sink));
+        tree.remember();
         let mut watch = Watch::new(sender.clone());
-        tree.remember(&mut watch);
         let run = move || {
+            // to watch many folders takes longer than to list them; the client need not wait for it
+            tree.watch(&mut watch);
             let mut looked = Duration::ZERO;
             loop {
                 // a look at very many files does not follow the last one at once

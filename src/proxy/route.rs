@@ -129,7 +129,8 @@ mod tests {
         assert_eq!(it.url(), "https://api.example.com:8443/v1");
         assert_eq!(upstream("http://[::1]:80").prefix(), "");
         for (text, error) in [
-            ("example.com/v1", "scheme"),
+            ("example.com/v1", "url"),
+            ("example.com", "scheme"),
             ("ftp://example.com/", "scheme"),
             ("https://example.com/v1?key=1", "query"),
             ("https://u:p@example.com/v1", "user"),

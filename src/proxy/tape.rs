@@ -456,6 +456,10 @@ impl Feed {
 }
 
 #[cfg(test)]
+#[path = "tape/tests.rs"]
+mod flow;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -180,6 +180,20 @@ pub(super) fn is_authorization(name: &[u8]) -> bool {
     ends_in(&plain(name), "authorization")
 }
 
+/// Whether a name promises what lets someone in, and not only who someone is.
+pub(super) fn is_credential(name: &[u8]) -> bool {
+    const OTHERS: [&str; 6] = [
+        "_id",
+        "attestation",
+        "remote_url",
+        "remote_urls",
+        "repository_url",
+        "accountid",
+    ];
+    let name = plain(name);
+    tells(&name) && !OTHERS.iter().any(|it| name.ends_with(it))
+}
+
 /// Whether this is a header of cookies.
 pub(super) fn is_cookie(name: &str) -> bool {
     let name = plain(name.as_bytes());

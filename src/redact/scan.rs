@@ -109,6 +109,43 @@ pub(super) fn next(bytes: &[u8], from: usize, ended: bool) -> Found {
     }
 }
 
+/// Where the string stands that is the value of the name around `at`, if that promises a credential: as a member of
+/// JSON, or as a header's pair.
+pub(super) fn credential(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let text = Text {
+        bytes,
+        from: 0,
+        ended: true,
+    };
+    let run = text.name(&(at..at + 1), 0);
+    let name = bytes.get(run.clone())?;
+    if run.len() > LONGEST || !names::is_credential(name) {
+        return None;
+    }
+    let pair = match text.before(run.start) {
+        Some(b'"') if text.before(run.start - 1) == Some(b'[') && !name.contains(&b'.') => {
+            let rest = bytes.get(run.end..)?.strip_prefix(b"\",")?;
+            let rest = rest.trim_ascii_start().strip_prefix(b"\"")?;
+            Some(Value::text(bytes.len() - rest.len(), 0, b""))
+        }
+        _ => None,
+    };
+    if let Some(mut value) = pair {
+        let end = value.end(bytes, true)?.at;
+        // a list of names is none of pairs
+        return bytes
+            .get(end..)?
+            .starts_with(b"\"]")
+            .then_some((value.start, end));
+    }
+    let mut value = text.named(&run).ok()?.0;
+    if value.is_bare() {
+        return None;
+    }
+    let end = value.end(bytes, true)?;
+    Some((value.start, end.at))
+}
+
 struct Text<'a> {
     bytes: &'a [u8],
     /// What is before it is done with.

@@ -31,6 +31,8 @@ pub struct Stream<T, B> {
     at: usize,
     /// Up to here the patterns have.
     lines: usize,
+    /// Up to here line ends were looked for.
+    seen: usize,
     /// The value whose end is looked for, and its name.
     value: Option<(Value, Range<usize>)>,
     edits: Vec<Edit>,
@@ -58,13 +60,14 @@ impl<T, B> Default for Stream<T, B> {
 }
 
 impl<T, B> Stream<T, B> {
-    /// The same with another limit on what is held, for tests.
-    pub(super) fn with_max(max_held: usize) -> Self {
+    /// A stream at its beginning that holds back up to so many bytes.
+    pub fn with_max(max_held: usize) -> Self {
         Self {
             chunks: VecDeque::new(),
             held: Vec::new(),
             at: 0,
             lines: 0,
+            seen: 0,
             value: None,
             edits: Vec::new(),
             dropped: None,
@@ -114,6 +117,13 @@ impl<T, B: AsRef<[u8]> + From<Vec<u8>>> Stream<T, B> {
         *self = Self::with_max(self.max_held);
     }
 
+    /// Appends what is held back, because it cannot be held any longer: what is not certain is hidden.
+    pub fn give_up(&mut self, redactor: &mut Redactor, out: &mut Vec<(T, B)>) {
+        if !self.chunks.is_empty() {
+            self.overflow(redactor, out);
+        }
+    }
+
     /// How many bytes are held back.
     pub fn held(&self) -> usize {
         self.held.len()
@@ -146,12 +156,13 @@ impl<T, B: AsRef<[u8]> + From<Vec<u8>>> Stream<T, B> {
             return hold;
         }
         // only whole lines are certain
-        let known = self.held.get(..hold).unwrap_or(&[]);
-        let lines = match memchr::memrchr2(b'\n', b'\r', known) {
+        let fresh = self.held.get(self.seen..hold).unwrap_or(&[]);
+        let lines = match memchr::memrchr2(b'\n', b'\r', fresh) {
             _ if ended => hold,
-            Some(at) => at + 1,
-            None => 0,
+            Some(at) => self.seen + at + 1,
+            None => self.lines,
         };
+        self.seen = self.seen.max(hold);
         self.patterns(redactor, lines);
         lines
     }
@@ -249,6 +260,7 @@ impl<T, B: AsRef<[u8]> + From<Vec<u8>>> Stream<T, B> {
         self.held.drain(..bytes.min(self.held.len()));
         self.at = self.at.saturating_sub(bytes);
         self.lines = self.lines.saturating_sub(bytes);
+        self.seen = self.seen.saturating_sub(bytes);
         for chunk in &mut self.chunks {
             chunk.end -= bytes;
         }

@@ -46,9 +46,12 @@ pub(crate) struct Seen {
 /// One connection of an upstream.
 pub(crate) struct Peer {
     stream: BufReader<TcpStream>,
-    /// The heads of requests, as they came.
-    heads: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    /// The requests, as they came.
+    heads: Heads,
 }
+
+/// Heads and bodies of requests.
+type Heads = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 impl Peer {
     /// Reads a request; `None` if the client has left.
@@ -92,6 +95,17 @@ impl Peer {
         &mut self.stream
     }
 
+    /// Passes everything between this connection and another one, until either ends.
+    pub(crate) fn tunnel(self, other: TcpStream) {
+        let (mut here, mut there) = (self.stream.into_inner(), other);
+        let (mut back_from, mut back_to) = (there.try_clone().unwrap(), here.try_clone().unwrap());
+        let back = std::thread::spawn(move || io::copy(&mut back_from, &mut back_to));
+        // whoever ends first ends both
+        let _ended = io::copy(&mut here, &mut there);
+        let _ended = there.shutdown(Shutdown::Both);
+        let _ended = back.join();
+    }
+
     /// Says that nothing more comes, and goes on reading.
     pub(crate) fn half_close(&mut self) {
         let _left = self.stream.get_ref().shutdown(Shutdown::Write);
@@ -99,7 +113,7 @@ impl Peer {
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
-        reset(self.stream.into_inner());
+        reset(self.stream.get_ref());
     }
 
     /// Waits until the client has left; how it did so.
@@ -122,16 +136,16 @@ impl Peer {
     }
 }
 
-/// Closes a connection with a reset.
-pub(crate) fn reset(stream: TcpStream) {
-    let socket = socket2::SockRef::from(&stream);
+/// Makes the end of a connection a reset.
+fn reset(stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
     socket.set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 /// A server that answers each connection as it is told.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    heads: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    heads: Heads,
 }
 
 impl Upstream {
@@ -248,7 +262,7 @@ fn see_into(stream: &mut BufReader<TcpStream>, to_head: bool, seen: &mut Seen) -
         break head;
     };
     let mut lines = head.lines();
-    seen.status = lines.next().unwrap().to_owned();
+    lines.next().unwrap().clone_into(&mut seen.status);
     for line in lines.filter(|it| !it.is_empty()) {
         let (name, value) = line.split_once(':').unwrap();
         let name = name.to_ascii_lowercase();
@@ -370,7 +384,7 @@ pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
     pub(crate) file: PathBuf,
     child: Option<Child>,
-    talk: JoinHandle<String>,
+    talk: Option<JoinHandle<String>>,
     /// Each line that it says, as it says it.
     pub(crate) said: Receiver<String>,
 }
@@ -414,7 +428,7 @@ impl Recorder {
             address,
             file,
             child: Some(child),
-            talk,
+            talk: Some(talk),
             said,
         }
     }
@@ -452,7 +466,7 @@ impl Recorder {
     /// Waits until it has ended.
     pub(crate) fn finish(mut self) -> (Done, Vec<Value>) {
         let status = self.child.take().unwrap().wait().unwrap();
-        let err = self.talk.join().unwrap();
+        let err = self.talk.take().unwrap().join().unwrap();
         let done = Done {
             out: String::new(),
             err,
@@ -460,6 +474,16 @@ impl Recorder {
         };
         let lines = lines_of(&self.file);
         (done, lines)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // a test that failed leaves nothing running
+        if let Some(child) = &mut self.child {
+            let _ended = child.kill();
+            let _ended = child.wait();
+        }
     }
 }
 

@@ -108,8 +108,12 @@ fn reached_client(origin: &Origin) -> bool {
 }
 
 fn from_terminal(origin: &Origin) -> bool {
-    // some systems do not say `kernel` but give no sender
-    origin.cause == Cause::Kernel || origin.process.is_none_or(|sender| sender.pid == 0)
+    if cfg!(target_os = "linux") {
+        // a sender outside of a container has no number here: only this is sure
+        origin.cause == Cause::Kernel
+    } else {
+        origin.cause == Cause::Kernel || origin.process.is_none_or(|sender| sender.pid == 0)
+    }
 }
 
 impl Target {
@@ -136,34 +140,39 @@ impl Forwarding {
     /// Waits for the end of the client. While it is stopped by the terminal, so are we.
     pub(super) fn wait(&self, child: &mut Child) -> io::Result<ExitStatus> {
         let pid = *self.lock();
-        while let Some(pid) = pid {
-            // look without taking: until it is taken, its number is nobody else's
-            let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
-            let status = match process::waitid(WaitId::Pid(pid), options) {
-                Ok(Some(status)) => status,
-                Ok(None) | Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if !status.stopped() {
-                break;
-            }
-            let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
-            process::waitid(WaitId::Pid(pid), options).ok();
-            let by_terminal = [Signal::TSTP, Signal::TTIN, Signal::TTOU]
-                .iter()
-                .any(|signal| status.stopping_signal() == Some(signal.as_raw()));
-            if by_terminal && has_shell() {
-                process::kill_process(process::getpid(), Signal::STOP).ok();
-            }
-        }
+        let ended = pid.map_or(Ok(()), wait_until_ended);
+        // before it is taken: from then on its number may be somebody else's
         *self.lock() = None;
         self.target.ended.store(true, Ordering::Release);
-        child.wait()
+        ended.and_then(|()| child.wait())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Pid>> {
         let client = &self.target.client;
         client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the end of a process without taking its status.
+fn wait_until_ended(pid: Pid) -> io::Result<()> {
+    loop {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        let status = match process::waitid(WaitId::Pid(pid), options) {
+            Ok(Some(status)) => status,
+            Ok(None) | Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if !status.stopped() {
+            return Ok(());
+        }
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        process::waitid(WaitId::Pid(pid), options).ok();
+        let by_terminal = [Signal::TSTP, Signal::TTIN, Signal::TTOU]
+            .iter()
+            .any(|signal| status.stopping_signal() == Some(signal.as_raw()));
+        if by_terminal && has_shell() {
+            process::kill_process(process::getpid(), Signal::STOP).ok();
+        }
     }
 }
 

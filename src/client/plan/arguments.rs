@@ -46,7 +46,19 @@ fn package(argument: &OsStr) -> Option<&str> {
     matches!(name, "@openai/codex" | "codex").then_some(version)
 }
 
-/// Finds Codex in a command line: as the program, as a script that `node` runs, or as a package of a package runner.
+/// What a program does with its arguments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    /// `node`: runs a script.
+    Script,
+    /// `npx`: runs a package.
+    Package,
+    /// `timeout`: runs a program.
+    Program,
+}
+
+/// Finds Codex in a command line: as the program, as a script that `node` runs, as a package of a package runner, or
+/// behind a program that runs another one unchanged (`timeout 60 codex`).
 pub(super) fn find(command: &[OsString]) -> Option<Found> {
     let (program, arguments) = command.split_first()?;
     let program = stem(program)?;
@@ -56,47 +68,49 @@ pub(super) fn find(command: &[OsString]) -> Option<Found> {
             version: None,
         });
     }
-    let (skip, script) = match program {
-        "node" | "nodejs" | "deno" => (0, true),
-        "npx" | "bunx" => (0, false),
+    let (skip, runs) = match program {
+        "node" | "nodejs" => (0, Runs::Script),
+        "npx" | "bunx" => (0, Runs::Package),
         "npm" | "pnpm" | "yarn" | "bun" => {
             let verb = arguments.first()?.to_str()?;
             if !matches!(verb, "dlx" | "exec" | "x") {
                 return None;
             }
-            (1, false)
+            (1, Runs::Package)
         }
+        "env" | "timeout" | "nice" | "nohup" | "setsid" | "stdbuf" | "time" | "strace"
+        | "caffeinate" => (0, Runs::Program),
         _ => return None,
     };
+    let mut is_value = false;
     for (at, argument) in arguments.iter().enumerate().skip(skip) {
-        let after = |version| Found {
-            arguments: at + 2,
-            version,
-        };
-        if script {
-            let name = stem(argument)?;
-            if name == "codex.js" || is_codex(name) {
-                return Some(after(None));
-            }
-        } else if let Some(version) = package(argument).map(version_of) {
-            return Some(match arguments.get(at + 1).and_then(|it| stem(it)) {
+        let found = match runs {
+            Runs::Script => stem(argument)
+                .filter(|it| *it == "codex.js" || is_codex(it))
+                .map(|_| (1, None)),
+            Runs::Package => package(argument).map(|version| {
                 // `npx -p @openai/codex codex`, `npm exec @openai/codex -- …`
-                Some("codex" | "--") => Found {
-                    arguments: at + 3,
-                    version,
-                },
-                _ => after(version),
+                let more = arguments.get(at + 1).and_then(|it| stem(it));
+                let more = matches!(more, Some("codex" | "--"));
+                (1 + usize::from(more), version_of(version))
+            }),
+            Runs::Program => find(arguments.get(at..)?).map(|it| (it.arguments, it.version)),
+        };
+        if let Some((behind, version)) = found {
+            return Some(Found {
+                arguments: 1 + at + behind,
+                version,
             });
         }
-        // options of the runner may come before it, with or without values; anything else is another program
+        // options may come before it, with or without values; anything else is another program
         let text = argument.to_str()?;
-        let value_of_option = at.checked_sub(1).and_then(|before| arguments.get(before));
-        let is_value = value_of_option
-            .and_then(|it| it.to_str())
-            .is_some_and(|it| it.starts_with('-') && !it.contains('='));
-        if !text.starts_with('-') && !is_value {
+        let is_option = text.starts_with('-');
+        let is_setting = runs == Runs::Program
+            && (text.contains('=') || text.starts_with(|c: char| c.is_ascii_digit()));
+        if !is_option && !is_setting && !is_value {
             return None;
         }
+        is_value = is_option && !text.contains('=');
     }
     None
 }

@@ -13,6 +13,9 @@ const CHATGPT: &str = "https://chatgpt.com/backend-api";
 /// Since this version `OPENAI_BASE_URL` is known to be ignored (observed).
 const IGNORES_VARIABLE: (u64, u64) = (0, 169);
 
+/// Up to this version a ChatGPT login is no way to reach the model (observed with 0.8.0; 0.20.0 can).
+const NEEDS_KEY: (u64, u64) = (0, 8);
+
 /// A setting that takes a base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -94,12 +97,15 @@ pub(super) fn survey(given: Given<'_>, start: usize) -> Survey {
     let model = match provider.as_str() {
         "openai" => {
             signs_in = true;
-            levers.variables = vec!["OPENAI_BASE_URL", "OPENAI_API_BASE"];
+            let version = given.installed.version;
+            let ignores = version.is_some_and(|it| it >= IGNORES_VARIABLE);
+            if !ignores {
+                levers.variables = vec!["OPENAI_BASE_URL", "OPENAI_API_BASE"];
+            }
             let (path, set) = settings.top("openai_base_url");
             levers.model.push(Setting::new(path));
             let variable = environment.openai_base_url.as_deref();
-            let version = given.installed.version;
-            let heeded = variable.filter(|_| version.is_none_or(|it| it < IGNORES_VARIABLE));
+            let heeded = variable.filter(|_| !ignores);
             if set.is_none() && heeded.is_some() && version.is_none() {
                 notes.push(
                     "OPENAI_BASE_URL is taken for the upstream; Codex of 2026-04 and later ignores it, so \
@@ -176,7 +182,8 @@ fn local(given: Given<'_>, provider: &str) -> Upstream {
 /// Which login counts. `CODEX_API_KEY` goes before the one on file in `codex exec` (observed with 0.45.0 and 0.169.0),
 /// and only there; `OPENAI_API_KEY` goes behind it.
 fn login(given: Given<'_>, settings: &Settings, exec: bool) -> Login {
-    if exec && given.environment.codex_api_key {
+    let needs_key = given.installed.version.is_some_and(|it| it <= NEEDS_KEY);
+    if needs_key || (exec && given.environment.codex_api_key) {
         return Login::ApiKey;
     }
     if let Some(login) = given.home.login {

@@ -138,6 +138,9 @@ fn codex_is_known_by_its_name() {
         ("pnpm dlx @openai/codex", 3),
         ("yarn dlx @openai/codex", 3),
         ("bunx @openai/codex", 2),
+        ("timeout -k 2 60s codex exec", 5),
+        ("env -i A=b CODEX_HOME=/x /bin/codex exec", 5),
+        ("strace -f -e trace=none -o file nice node codex.js exec", 9),
     ] {
         assert_eq!(found(command), Some(arguments), "{command}");
     }
@@ -150,9 +153,27 @@ fn codex_is_known_by_its_name() {
         "npm run codex",
         "node agent.js codex.js",
         "echo codex",
+        "timeout 60 grep codex",
+        "env A=codex",
+        "sudo codex",
     ] {
         assert_eq!(found(command), None, "{command}");
     }
+}
+
+#[test]
+fn the_program_to_look_at_is_codex_itself() {
+    let named = |command: &str| {
+        let command: Vec<OsString> = command.split(' ').map(OsString::from).collect();
+        program(&command).unwrap().to_owned()
+    };
+    assert_eq!(
+        named("timeout 60 node /x/bin/codex.js exec"),
+        "/x/bin/codex.js"
+    );
+    assert_eq!(named("/bin/codex exec"), "/bin/codex");
+    assert_eq!(named("python agent.py"), "python");
+    assert_eq!(program(&[]), None);
 }
 
 #[test]
@@ -174,6 +195,9 @@ fn the_upstream_of_the_built_in_provider_is_what_its_version_goes_by() {
     let new = case("codex").env(variable).version("0.169.0-linux-x64");
     assert_eq!(new.upstreams(), [PUBLIC_API]);
     assert_eq!(new.survey().notes, [""; 0]);
+    assert_eq!(old.moved().1, BOTH);
+    // what its tools ask for goes where it went
+    assert_eq!(new.moved().1, [""; 0]);
     let unknown = case("codex").env(variable);
     assert_eq!(unknown.upstreams(), ["https://gate/v1"]);
     assert_eq!(unknown.survey().notes.len(), 1);
@@ -301,6 +325,11 @@ fn a_chatgpt_login_has_two_upstreams() {
         [PUBLIC_API]
     );
     assert_eq!(case("codex").chatgpt().env(key).upstreams().len(), 2);
+    // the first versions in Rust
+    assert_eq!(
+        case("codex").chatgpt().version("0.8.0").upstreams(),
+        [PUBLIC_API]
+    );
     // a login that only the keyring knows
     let keyring = case("codex").config("cli_auth_credentials_store = \"keyring\"");
     assert_eq!(keyring.upstreams().len(), 2);

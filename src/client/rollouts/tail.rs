@@ -4,7 +4,8 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::client::lines::{Line, Lines};
+use super::tell::Teller;
+use crate::client::lines::Lines;
 
 /// As much as is read at once.
 const CHUNK: usize = 256 << 10;
@@ -66,14 +67,6 @@ pub(super) struct Tail {
     /// The line that comes next, from 1.
     line: u32,
     lines: Lines,
-}
-
-/// What is told of a file.
-pub(super) trait Teller {
-    /// It is followed from this line and byte on.
-    fn begins(&mut self, line: u32, byte: u64);
-    /// A line of it.
-    fn line(&mut self, number: u32, line: Line<'_>);
 }
 
 impl Tail {

@@ -87,7 +87,7 @@ fn tree(home: &Path, sink: &Arc<dyn Sink>) -> Tree {
         tui_log: None,
     };
     let mut tree = Tree::new(follow, Arc::clone(sink));
-    tree.remember(&mut Watch::new(channel().0));
+    tree.remember();
     tree
 }
 
@@ -240,6 +240,21 @@ fn a_file_that_is_archived_goes_on_where_it_was() {
         "rollout-a.jsonl 3: three",
     ];
     assert_eq!(rest(&notes), expected);
+}
+
+#[test]
+fn a_file_of_another_name_is_another_file() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("sessions/rollout-a.jsonl");
+    append(&path, "one\n");
+    let notes = told(home.path(), || {
+        fs::rename(&path, path.with_file_name("rollout-b.jsonl")).unwrap();
+    });
+    let expected = [
+        "sessions/rollout-b.jsonl from 1 at 0",
+        "rollout-b.jsonl 1: one",
+    ];
+    assert_eq!(notes, expected);
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Follow;
-use super::tail::{self, Seen, Tail, Teller};
+use super::tail::{self, Seen, Tail};
+use super::tell::{FileTeller, LogTeller, Teller as _, compact};
 use super::watch::Watch;
+use crate::client::Sink;
 use crate::client::lines::{LONGEST, Line};
-use crate::client::{Direction, EventSource, Sink};
 
 /// The folders in which Codex keeps rollouts.
 const ROOTS: [&str; 2] = ["sessions", "archived_sessions"];
@@ -25,6 +26,8 @@ pub(super) struct Tree {
     /// Those that lead out of the home.
     refused: Vec<PathBuf>,
     files: BTreeMap<PathBuf, State>,
+    /// Where each file was seen last, to know one that is moved.
+    places: BTreeMap<(u64, u64), PathBuf>,
     log: Option<Log>,
     sink: Arc<dyn Sink>,
     blind: bool,
@@ -78,6 +81,7 @@ impl Tree {
             roots: Vec::new(),
             refused: Vec::new(),
             files: BTreeMap::new(),
+            places: BTreeMap::new(),
             log,
             sink,
             blind: false,
@@ -85,28 +89,38 @@ impl Tree {
     }
 
     /// Takes note of what is there.
-    pub(super) fn remember(&mut self, watch: &mut Watch) {
-        self.add_roots(watch, &mut |tree, path, seen| {
-            let state = match named(path) {
-                Some(Name::Lines) => State::Old(seen),
-                _ => State::Document(Some(seen)),
-            };
-            tree.files.insert(path.to_owned(), state);
-        });
+    pub(super) fn remember(&mut self) {
+        for root in self.new_roots() {
+            self.roots.push(root.clone());
+            self.walk(&root, &mut None, &mut |tree, path, seen| {
+                let state = match named(path) {
+                    Some(Name::Lines) => State::Old(seen),
+                    _ => State::Document(Some(seen)),
+                };
+                tree.keep(path, state);
+            });
+        }
+    }
+
+    /// Begins to watch what was there, and looks at what has changed since.
+    pub(super) fn watch(&mut self, watch: &mut Watch) {
+        for root in self.roots.clone() {
+            watch.add(&root);
+            self.walk(&root, &mut Some(watch), &mut Self::look);
+        }
+        watch.missing = true;
+        self.look_for_roots(watch);
     }
 
     /// Looks for folders that were not there before. Everything in them is new.
     pub(super) fn look_for_roots(&mut self, watch: &mut Watch) {
-        if watch.missing {
-            self.add_roots(watch, &mut Self::look);
+        if !watch.missing {
+            return;
         }
-    }
-
-    fn add_roots(&mut self, watch: &mut Watch, see: &mut impl FnMut(&mut Self, &Path, Seen)) {
         for root in self.new_roots() {
             self.roots.push(root.clone());
             watch.add(&root);
-            self.walk(&root, &mut Some(watch), see);
+            self.walk(&root, &mut Some(watch), &mut Self::look);
         }
         self.watch_log(watch);
         let expected = self.home.as_ref().map_or(0, |_| ROOTS.len());
@@ -262,51 +276,66 @@ impl Tree {
     }
 
     fn look(&mut self, path: &Path, now: Seen) {
-        let mut teller = self.teller(path);
-        let mut state = match self.files.remove(path) {
-            Some(state) => state,
-            None => match (named(path), self.moved(now)) {
-                (Some(Name::Lines), Some(mut moved)) => {
-                    if let State::Followed(tail) = &mut moved {
-                        tail.moved(&mut teller);
-                    }
-                    moved
-                }
-                (Some(Name::Lines), None) => match Tail::begin(path, None, &mut teller) {
-                    Ok(tail) => State::Followed(tail),
-                    Err(error) => return self.unreadable(path, &error),
-                },
-                _ => State::Document(None),
-            },
+        let unchanged = match self.files.get(path) {
+            Some(State::Old(was)) => was.id == now.id && was.bytes == now.bytes,
+            Some(State::Followed(tail)) => !tail.differs(&now),
+            Some(State::Document(_)) => true,
+            None => false,
         };
-        let read = match &mut state {
-            State::Old(was) if *was == now || (was.id == now.id && was.bytes == now.bytes) => {
-                Ok(())
+        if unchanged {
+            return;
+        }
+        let known = self.files.remove(path);
+        let mut teller = self.teller(path);
+        let (state, read) = match known.or_else(|| self.moved(path, now, &mut teller)) {
+            None if named(path) == Some(Name::Document) => (State::Document(None), Ok(())),
+            None => match Tail::begin(path, None, &mut teller) {
+                Ok(tail) => (State::Followed(tail), Ok(())),
+                Err(error) => return self.unreadable(path, &error),
+            },
+            Some(State::Old(was)) if was.id == now.id && was.bytes == now.bytes => {
+                (State::Old(was), Ok(()))
             }
-            State::Old(was) => Tail::begin(path, Some(*was), &mut teller).map(|tail| {
-                state = State::Followed(tail);
-            }),
-            State::Followed(tail) if tail.differs(&now) => tail.grow(path, &mut teller),
-            State::Followed(_) | State::Document(_) => Ok(()),
+            Some(State::Old(was)) => match Tail::begin(path, Some(was), &mut teller) {
+                Ok(tail) => (State::Followed(tail), Ok(())),
+                Err(error) => (State::Old(was), Err(error)),
+            },
+            Some(State::Followed(mut tail)) => {
+                let read = tail.grow(path, &mut teller);
+                (State::Followed(tail), read)
+            }
+            Some(document @ State::Document(_)) => (document, Ok(())),
         };
         if let Err(error) = read {
             self.unreadable(path, &error);
         }
+        self.keep(path, state);
+    }
+
+    fn keep(&mut self, path: &Path, state: State) {
+        let id = match &state {
+            State::Old(seen) => seen.id,
+            State::Followed(tail) => tail.id(),
+            State::Document(_) => None,
+        };
+        if let Some(id) = id {
+            self.places.insert(id, path.to_owned());
+        }
         self.files.insert(path.to_owned(), state);
     }
 
-    /// What is known of a file that lay elsewhere before.
-    fn moved(&mut self, now: Seen) -> Option<State> {
-        now.id?;
-        let old = self.files.iter().find_map(|(path, state)| {
-            let id = match state {
-                State::Old(seen) => seen.id,
-                State::Followed(tail) => tail.id(),
-                State::Document(_) => None,
-            };
-            (id == now.id && fs::symlink_metadata(path).is_err()).then(|| path.clone())
-        })?;
-        self.files.remove(&old)
+    /// What is known of a file that lay elsewhere before, under the same name: a file's number may be given to another
+    /// one when it is gone. One that is followed goes on here.
+    fn moved(&mut self, path: &Path, now: Seen, teller: &mut FileTeller) -> Option<State> {
+        let old = self.places.get(&now.id?)?;
+        if old.file_name() != path.file_name() || fs::symlink_metadata(old).is_ok() {
+            return None;
+        }
+        let mut state = self.files.remove(old)?;
+        if let State::Followed(tail) = &mut state {
+            tail.moved(teller);
+        }
+        Some(state)
     }
 
     fn unreadable(&self, path: &Path, error: &io::Error) {
@@ -371,66 +400,6 @@ impl Tree {
         FileTeller {
             name: parts.join("/"),
             sink: Arc::clone(&self.sink),
-        }
-    }
-}
-
-/// JSON without white space between its parts, spelled as it was; anything else as it is.
-pub(super) fn compact(document: Vec<u8>) -> Vec<u8> {
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&document).is_err() {
-        return document;
-    }
-    let (mut inside, mut escaped) = (false, false);
-    let mut compact = document;
-    compact.retain(|byte| {
-        if inside {
-            let ends = *byte == b'"' && !escaped;
-            escaped = *byte == b'\\' && !escaped;
-            inside = !ends;
-            true
-        } else {
-            inside = *byte == b'"';
-            !byte.is_ascii_whitespace()
-        }
-    });
-    compact
-}
-
-struct FileTeller {
-    name: String,
-    sink: Arc<dyn Sink>,
-}
-
-impl Teller for FileTeller {
-    fn begins(&mut self, line: u32, byte: u64) {
-        self.sink.rollout_file(&self.name, line, byte);
-    }
-
-    fn line(&mut self, number: u32, line: Line<'_>) {
-        match line {
-            Line::Kept(bytes) => self.sink.rollout(&self.name, number, bytes),
-            Line::TooLong(bytes) => self.sink.trouble(&format!(
-                "line {number} of {} of {bytes} bytes is not kept",
-                self.name
-            )),
-        }
-    }
-}
-
-struct LogTeller(Arc<dyn Sink>);
-
-impl Teller for LogTeller {
-    fn begins(&mut self, _: u32, _: u64) {}
-
-    fn line(&mut self, number: u32, line: Line<'_>) {
-        match line {
-            Line::Kept(bytes) => {
-                self.0
-                    .client_event(EventSource::TuiLog, Direction::Out, bytes);
-            }
-            Line::TooLong(bytes) => self.0.trouble(&format!(
-                "line {number} of the session log of {bytes} bytes is not kept"
-            )),
         }
     }
 }
