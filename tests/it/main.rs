@@ -23,4 +23,5 @@ mod resume;
 mod robustness;
 mod stories;
 mod support;
+mod time_travel;
 mod truth;

@@ -1,0 +1,634 @@
+//! The timeline of a rollout.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+
+use super::draft::{Asked, Draft};
+use super::entry::{Marks, NONE, What};
+use super::lines::{head, micros};
+use super::state::{Closing, Happened};
+use crate::ids::{CallKey, ItemIndex, LineNo};
+use crate::ledger::{Ledger, Pair};
+use crate::rollout::effective::{Change, Effective};
+use crate::rollout::{Era, Previous, Rollout, Step};
+use crate::session::tree::Node;
+use crate::wire::item::{Author, Flags, Item, ItemKind};
+use crate::wire::lines::{Line, LineReader, trim};
+use crate::wire::raw::Object;
+use crate::wire::refusal::find;
+
+/// Builds the timeline of a rollout; `reader` gives its own file once more.
+pub(super) fn read<R: Read>(rollout: &Rollout, reader: R) -> io::Result<Draft> {
+    let mut walk = Walk::new(rollout);
+    let mut lines = LineReader::new(reader);
+    while let Some(line) = lines.next_line()? {
+        // what was appended since the session was read is for the next reading
+        if line.number > rollout.lines && rollout.lines > 0 {
+            break;
+        }
+        walk.draft.lines.push(line.offset, line.length, line.ended);
+        if rollout.era != Era::E0 {
+            walk.line(&line);
+        }
+    }
+    walk.rest();
+    let mut draft = walk.draft;
+    draft.lines.shrink();
+    Ok(draft)
+}
+
+/// What a call of the rollout has come to.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    call: u32,
+    /// Whether its line has no output line.
+    raw: bool,
+    /// Whether its output was sent in a request that never completed.
+    behind: bool,
+    /// Whether a compaction brought it along, and the history holds no output for it.
+    brought: bool,
+    /// What was said of it last.
+    open: bool,
+    /// Whether the history that would be sent holds it.
+    effective: bool,
+}
+
+impl Known {
+    fn new(call: u32) -> Self {
+        Self {
+            call,
+            raw: false,
+            behind: false,
+            brought: false,
+            open: false,
+            effective: true,
+        }
+    }
+}
+
+struct Walk<'a> {
+    rollout: &'a Rollout,
+    draft: Draft,
+    /// The next step.
+    at: usize,
+    /// The file of the steps, an index into the rollout's files.
+    file: u32,
+    time: i64,
+    turn: u32,
+    effective: Effective,
+    node: Node,
+    /// Whether the last item was made by the model.
+    model_run: bool,
+    pairs: BTreeMap<CallKey, (Pair, Vec<ItemIndex>, usize)>,
+    known: BTreeMap<ItemIndex, Known>,
+    /// Calls with a place in the history, by place.
+    placed: BTreeMap<u32, ItemIndex>,
+    /// The pairing of the history, once a compaction has put items of its own there.
+    kept: Option<Ledger>,
+    brought: BTreeMap<CallKey, Vec<ItemIndex>>,
+    chained: Chained,
+    problems: BTreeSet<LineNo>,
+}
+
+/// The calls of the last named response, for clients that chain (as in `calls::rolled`).
+#[derive(Default)]
+struct Chained {
+    last: Option<crate::ids::ResponseKey>,
+    in_run: bool,
+    run: Vec<(ItemIndex, CallKey)>,
+    outputs: BTreeSet<CallKey>,
+    found: BTreeSet<ItemIndex>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(rollout: &'a Rollout) -> Self {
+        let mut draft = Draft::new();
+        let name = rollout.meta.thread_id.clone();
+        draft.lane(
+            name.unwrap_or_else(|| "lane-1".to_owned()),
+            rollout.meta.parent_thread.clone(),
+        );
+        Self {
+            rollout,
+            draft,
+            at: 0,
+            file: 0,
+            time: i64::MIN,
+            turn: 0,
+            effective: Effective::new(rollout.era),
+            node: Node::ROOT,
+            model_run: false,
+            pairs: BTreeMap::new(),
+            known: BTreeMap::new(),
+            placed: BTreeMap::new(),
+            kept: None,
+            brought: BTreeMap::new(),
+            chained: Chained::default(),
+            problems: rollout.problems.iter().map(|it| it.line).collect(),
+        }
+    }
+
+    /// Takes a line of the rollout's own file.
+    fn line(&mut self, line: &Line<'_>) {
+        // what stands in files that this one begins in comes first
+        while let Some(step) = self.rollout.steps.get(self.at) {
+            match step {
+                Step::File(_) => self.step(line.number),
+                _ if self.file != 0 => self.step(line.number),
+                _ => break,
+            }
+        }
+        let (bytes, _) = trim(line);
+        if bytes.is_empty() && line.length == 0 {
+            return;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let slow;
+        let found = if let Some(found) = head(&text) {
+            found
+        } else {
+            slow = Slow::read(&text);
+            slow.head()
+        };
+        if let Some(time) = found.time.and_then(micros) {
+            // lines stand in the order in which they were written
+            self.time = self.time.max(time);
+        }
+        let name = match (found.kind, found.payload) {
+            (Some("event_msg" | "response_item"), Some(payload)) => payload,
+            (Some(kind), _) => kind,
+            (None, _) => "",
+        };
+        let what = match found.kind {
+            Some("event_msg") => What::EventLine,
+            Some("response_item") => What::Item,
+            Some("session_meta") => What::Meta,
+            Some("turn_context") => What::TurnContext,
+            Some("compacted") => What::Compacted,
+            Some(_) => What::Other,
+            None => What::Unreadable,
+        };
+        let before = self.draft.entries.len();
+        while let Some(step) = self.rollout.steps.get(self.at) {
+            let here = self.line_of(step).is_some_and(|it| it == line.number);
+            if !here || self.file != 0 || matches!(step, Step::File(_)) {
+                break;
+            }
+            self.step(line.number);
+        }
+        let mut marks = Marks::default();
+        if self.problems.contains(&line.number) {
+            marks.set(Marks::PROBLEM);
+        }
+        if what == What::EventLine && matches!(name, "error" | "stream_error" | "background_event")
+        {
+            let named = find::find(&text);
+            if named.named.is_some() || named.status.is_some_and(|it| it >= 400) {
+                marks.set(Marks::REFUSAL);
+            }
+        }
+        if self.draft.entries.len() == before {
+            let mut entry = self.draft.entry(what, line.number, name);
+            (entry.lane, entry.turn, entry.time) = (0, self.turn, self.time);
+            self.draft.push(entry);
+        }
+        let added = self.draft.entries.get_mut(before..).unwrap_or(&mut []);
+        for entry in added {
+            entry.marks.set(marks);
+            entry.time = self.time;
+        }
+    }
+
+    /// Takes the steps that no line of the own file brought (E0; files that only refer to others).
+    fn rest(&mut self) {
+        while self.at < self.rollout.steps.len() {
+            self.step(0);
+        }
+    }
+
+    fn line_of(&self, step: &Step) -> Option<LineNo> {
+        Some(match step {
+            Step::Item(index) | Step::Summarised(_, index) => self.rollout.items.get(*index)?.line,
+            Step::State(line, _)
+            | Step::Meta(line)
+            | Step::TurnContext(line)
+            | Step::TurnStarted(line)
+            | Step::TurnComplete(line, _)
+            | Step::TurnAborted(line, _)
+            | Step::RolledBack(line, _)
+            | Step::Replaced { line, .. }
+            | Step::ToolBegan(line, _)
+            | Step::ToolEnded(line, _)
+            | Step::ResponseEnded(line, _) => *line,
+            Step::File(_) => return None,
+        })
+    }
+
+    /// Takes the next step.
+    fn step(&mut self, line: LineNo) {
+        let Some(step) = self.rollout.steps.get(self.at).copied() else {
+            return;
+        };
+        self.at += 1;
+        if let Step::File(file) = step {
+            self.file = file;
+            return;
+        }
+        let own = self.line_of(&step).unwrap_or(line);
+        let (what, name) = described(self.rollout, &step);
+        let mut entry = self.draft.entry(what, own, name);
+        (entry.lane, entry.turn, entry.time) = (0, self.turn, self.time);
+        // several lines in other files have no text here
+        entry.file = self.file as u16;
+        let at = self.draft.push(entry);
+        match step {
+            Step::Item(index) => self.item(index, at),
+            Step::ToolBegan(_, key) => self.tool(key, at, Happened::ToolBegan),
+            Step::ToolEnded(_, key) => self.tool(key, at, Happened::ToolEnded),
+            Step::TurnAborted(..) => self.mark(at, Marks::CUT),
+            Step::TurnComplete(_, Some(error)) => {
+                let text = self.rollout.errors.get(error as usize);
+                let found = text.map(|text| find::find(text));
+                if found.is_some_and(|it| it.named.is_some() || it.status.is_some_and(|n| n >= 400))
+                {
+                    self.mark(at, Marks::REFUSAL);
+                }
+            }
+            _ => {}
+        }
+        self.history(&step, at);
+        if let Step::Item(index) = step
+            && let Some(key) = self.rollout.items.get(index).and_then(|item| item.call)
+        {
+            self.weigh(key, at);
+        }
+        self.chain(&step, at);
+        if let Some(entry) = self.draft.entry_mut(at) {
+            entry.turn = self.turn;
+        }
+    }
+
+    fn mark(&mut self, at: u32, marks: Marks) {
+        if let Some(entry) = self.draft.entry_mut(at) {
+            entry.marks.set(marks);
+        }
+    }
+
+    fn tool(&mut self, key: CallKey, at: u32, what: Happened) {
+        let Some((_, items, _)) = self.pairs.get(&key) else {
+            return;
+        };
+        // several calls of one id: the newest one
+        let call = items
+            .last()
+            .and_then(|item| self.known.get(item))
+            .map(|it| it.call);
+        if let Some(call) = call {
+            self.draft.happened(at, call, what);
+            if let Some(entry) = self.draft.entry_mut(at) {
+                entry.call = call;
+            }
+        }
+    }
+
+    /// Takes an item line into the pairing of the file.
+    fn item(&mut self, index: ItemIndex, at: u32) {
+        let Some(item) = self.rollout.items.get(index).copied() else {
+            return;
+        };
+        if let Some(entry) = self.draft.entry_mut(at) {
+            entry.item = index.0;
+            if self.rollout.era == Era::E0 {
+                entry.place = index.0;
+            }
+        }
+        if begins_turn(&item) {
+            self.turn += 1;
+            self.mark(at, Marks::TURN);
+        }
+        if item.kind == ItemKind::Message && item.flags.has(Flags::ABORTED) {
+            self.mark(at, Marks::CUT);
+        }
+        let model = item.author == Author::Model;
+        if model && !self.model_run {
+            let asked = Asked {
+                entry: at,
+                exchange: NONE,
+                input: self.node,
+            };
+            self.draft.asked(0, asked);
+        }
+        self.model_run = model;
+        let Some(key) = item.call else { return };
+        if item.kind.is_call() {
+            self.mark(at, Marks::CALL);
+            let call = self.draft.call(key, item.kind, index, 0, at);
+            self.known.insert(index, Known::new(call));
+            if let Some(entry) = self.draft.entry_mut(at) {
+                entry.call = call;
+            }
+        } else {
+            self.mark(at, Marks::OUTPUT);
+        }
+        let (pair, calls, left) = self.pairs.entry(key).or_default();
+        if item.kind.is_call() {
+            calls.push(index);
+        }
+        // outputs answer calls in order: those left over are the last ones
+        let end = calls.len() - usize::from(item.kind.is_call());
+        let was = end.saturating_sub(*left)..end;
+        pair.add(0, item.kind);
+        *left = (pair.unanswered() as usize).min(calls.len());
+        let is = calls.len() - *left..calls.len();
+        let touched: Vec<(ItemIndex, bool)> = (was.start.min(is.start)..was.start.max(is.start))
+            .chain(was.end..is.end)
+            .filter(|place| was.contains(place) != is.contains(place))
+            .filter_map(|place| Some((*calls.get(place)?, is.contains(&place))))
+            .collect();
+        let answered = calls.last().copied();
+        let mut told = None;
+        for (item, open) in touched {
+            self.settle(item, at, Closing::Written, |known| known.raw = open);
+            if !open {
+                told = Some(item);
+            }
+        }
+        if !item.kind.is_call()
+            && let Some(call) = told
+                .or(answered)
+                .and_then(|item| self.known.get(&item))
+                .map(|it| it.call)
+            && let Some(entry) = self.draft.entry_mut(at)
+        {
+            entry.call = call;
+        }
+    }
+
+    /// Changes what is known of a call, and says so where it is open or closed by that.
+    fn settle(
+        &mut self,
+        item: ItemIndex,
+        at: u32,
+        closing: Closing,
+        change: impl FnOnce(&mut Known),
+    ) {
+        let Some(known) = self.known.get_mut(&item) else {
+            return;
+        };
+        change(known);
+        let open = known.raw || known.behind || known.brought;
+        if open == known.open {
+            return;
+        }
+        known.open = open;
+        let (call, hidden) = (known.call, !known.effective);
+        let what = if open {
+            Happened::Opened
+        } else {
+            Happened::Closed(closing)
+        };
+        self.draft.happened(at, call, what);
+        if open && hidden {
+            self.draft.happened(at, call, Happened::Hidden);
+        }
+    }
+
+    fn show(&mut self, item: ItemIndex, at: u32, effective: bool) {
+        let Some(known) = self
+            .known
+            .get_mut(&item)
+            .filter(|known| known.effective != effective)
+        else {
+            return;
+        };
+        known.effective = effective;
+        if known.open {
+            let what = if effective {
+                Happened::Shown
+            } else {
+                Happened::Hidden
+            };
+            let call = known.call;
+            self.draft.happened(at, call, what);
+        }
+    }
+
+    /// Takes a step into the history that would be sent next.
+    fn history(&mut self, step: &Step, at: u32) {
+        let change = self.effective.apply(&self.rollout.items, step);
+        match change {
+            Change::None => {
+                if let Step::Item(index) = step {
+                    // never sent again, so no later request carries it
+                    self.show(*index, at, false);
+                }
+                return;
+            }
+            Change::Pushed(index) => {
+                let place = self.effective.path().len() as u32 - 1;
+                self.node = self.draft.tree.push(self.node, index);
+                if self.known.contains_key(&index) {
+                    self.placed.insert(place, index);
+                }
+                if let (Some(kept), Some(item)) = (&mut self.kept, self.rollout.items.get(index)) {
+                    kept.push(index, item);
+                }
+            }
+            Change::Truncated(length) => {
+                while self.draft.tree.len(self.node) as usize > length {
+                    let Some((before, _)) = self.draft.tree.pop(self.node) else {
+                        break;
+                    };
+                    self.node = before;
+                }
+                for (_, item) in self.placed.split_off(&(length as u32)) {
+                    self.show(item, at, false);
+                }
+                if let Some(kept) = &mut self.kept {
+                    kept.truncate(length as u32);
+                    let keys: Vec<CallKey> = self.brought.keys().copied().collect();
+                    for key in keys {
+                        self.weigh(key, at);
+                    }
+                }
+            }
+            Change::Replaced => self.replaced(step, at),
+        }
+        self.draft.history(0, at, self.node);
+    }
+
+    fn replaced(&mut self, step: &Step, at: u32) {
+        for (_, item) in std::mem::take(&mut self.placed) {
+            self.show(item, at, false);
+        }
+        for (_, items) in std::mem::take(&mut self.brought) {
+            for item in items {
+                self.settle(item, at, Closing::Gone, |known| known.brought = false);
+            }
+        }
+        let mut kept = Ledger::default();
+        self.node = Node::ROOT;
+        let path: Vec<ItemIndex> = self.effective.path().to_vec();
+        for (place, &index) in path.iter().enumerate() {
+            self.node = self.draft.tree.push(self.node, index);
+            let Some(item) = self.rollout.items.get(index) else {
+                continue;
+            };
+            kept.push(index, item);
+            let brings = match *step {
+                Step::Replaced { first, count, .. } => {
+                    index >= first && index.0 < first.0.saturating_add(count)
+                }
+                _ => false,
+            };
+            if let (true, true, Some(key)) = (brings, item.kind.is_call(), item.call) {
+                let call = self.draft.call(key, item.kind, index, 0, at);
+                self.known.insert(index, Known::new(call));
+                self.placed.insert(place as u32, index);
+                self.brought.entry(key).or_default().push(index);
+            }
+        }
+        self.kept = Some(kept);
+        let keys: Vec<CallKey> = self.brought.keys().copied().collect();
+        for key in keys {
+            self.weigh(key, at);
+        }
+    }
+
+    /// Looks whether the calls that a compaction brought along are open: they are if the history holds no output for
+    /// them, and no line of the file has the same call open.
+    fn weigh(&mut self, key: CallKey, at: u32) {
+        let Some(items) = self.brought.get(&key).cloned() else {
+            return;
+        };
+        let on_file = self.pairs.get(&key).is_some_and(|(_, _, left)| *left > 0);
+        let open = self
+            .kept
+            .as_ref()
+            .is_some_and(|kept| kept.pair(key).is_open());
+        for item in items {
+            let brought = |known: &mut Known| known.brought = open && !on_file && known.effective;
+            self.settle(item, at, Closing::Written, brought);
+        }
+    }
+
+    /// Takes a step into the chain of responses: an output that stands in the file while a later message still goes on
+    /// from the response that asked for it was sent in a request that never completed.
+    fn chain(&mut self, step: &Step, at: u32) {
+        match step {
+            Step::State(_, Previous::Response(key)) if self.chained.last != Some(*key) => {
+                let found = std::mem::take(&mut self.chained.found);
+                self.chained = Chained {
+                    last: Some(*key),
+                    in_run: true,
+                    ..Chained::default()
+                };
+                for item in found {
+                    self.settle(item, at, Closing::Sent, |known| known.behind = false);
+                }
+            }
+            Step::Item(index) if self.chained.last.is_some() => {
+                let Some(item) = self.rollout.items.get(*index) else {
+                    return;
+                };
+                let chained = &mut self.chained;
+                if chained.in_run && item.author == Author::Model {
+                    let call = item.call.filter(|_| item.kind.is_call());
+                    chained.run.extend(call.map(|call| (*index, call)));
+                    return;
+                }
+                chained.in_run = false;
+                if item.author == Author::User {
+                    let behind: Vec<ItemIndex> = chained
+                        .run
+                        .iter()
+                        .filter(|(_, call)| chained.outputs.contains(call))
+                        .map(|(item, _)| *item)
+                        .collect();
+                    for item in behind {
+                        if self.chained.found.insert(item) {
+                            self.settle(item, at, Closing::Sent, |known| known.behind = true);
+                            let call = self.known.get(&item).map(|it| it.call);
+                            if let Some(call) = call {
+                                self.draft.happened(at, call, Happened::ToolEnded);
+                            }
+                        }
+                    }
+                } else if let (true, Some(call)) = (item.kind.is_output(), item.call) {
+                    chained.outputs.insert(call);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn begins_turn(item: &Item) -> bool {
+    match item.kind {
+        ItemKind::Message => item.author == Author::User,
+        ItemKind::AgentMessage => true,
+        _ => false,
+    }
+}
+
+fn described(rollout: &Rollout, step: &Step) -> (What, &'static str) {
+    match step {
+        Step::Item(index) => {
+            let kind = rollout
+                .items
+                .get(*index)
+                .map_or(ItemKind::Other, |it| it.kind);
+            (What::Item, kind.name())
+        }
+        Step::State(..) => (What::State, "state"),
+        Step::Meta(_) => (What::Meta, "session_meta"),
+        Step::TurnContext(_) => (What::TurnContext, "turn_context"),
+        Step::TurnStarted(_) => (What::EventLine, "task_started"),
+        Step::TurnComplete(..) => (What::EventLine, "task_complete"),
+        Step::TurnAborted(..) => (What::EventLine, "turn_aborted"),
+        Step::RolledBack(..) => (What::EventLine, "thread_rolled_back"),
+        Step::Replaced { .. } | Step::Summarised(..) => (What::Compacted, "compacted"),
+        Step::ToolBegan(..) => (What::EventLine, "tool_began"),
+        Step::ToolEnded(..) => (What::EventLine, "tool_ended"),
+        Step::ResponseEnded(..) => (What::Other, "token_usage_record"),
+        Step::File(_) => (What::Other, "file"),
+    }
+}
+
+/// The beginning of a line that is not written as Codex writes them.
+struct Slow {
+    time: Option<String>,
+    kind: Option<String>,
+    payload: Option<String>,
+}
+
+impl Slow {
+    fn read(text: &str) -> Self {
+        let Some(object) = Object::read(text) else {
+            return Self {
+                time: None,
+                kind: None,
+                payload: None,
+            };
+        };
+        let owned =
+            |object: &Object<'_>, key: &str| object.text(key).map(std::borrow::Cow::into_owned);
+        let payload = object.object("payload").and_then(|it| owned(&it, "type"));
+        let kind = owned(&object, "type").or_else(|| owned(&object, "record_type"));
+        // meta lines of E1 and E2 have an id and a time alone
+        let meta = object.get("payload").is_none() && object.get("timestamp").is_some();
+        Self {
+            time: owned(&object, "timestamp"),
+            kind: kind.or_else(|| Some(if meta { "session_meta" } else { "other" }.to_owned())),
+            payload,
+        }
+    }
+
+    fn head(&self) -> super::lines::Head<'_> {
+        super::lines::Head {
+            time: self.time.as_deref(),
+            kind: self.kind.as_deref(),
+            payload: self.payload.as_deref(),
+        }
+    }
+}
