@@ -72,7 +72,8 @@ pub(super) fn run(args: &ConvertArgs, output: &mut Output) -> Result<u8, CliErro
     Ok(0)
 }
 
-fn create(path: &Path, force: bool) -> Result<File, CliError> {
+/// Opens a file for writing; one that exists only where that was asked for.
+pub(super) fn create(path: &Path, force: bool) -> Result<File, CliError> {
     let mut how = OpenOptions::new();
     how.write(true);
     if force {

@@ -30,6 +30,8 @@ pub struct Call {
     pub closed: u32,
     /// What closed it.
     pub closing: Option<Closing>,
+    /// The entry at which its output was first sent or written, or [`NONE`].
+    pub answered: u32,
 }
 
 /// A conversation thread.
@@ -129,6 +131,7 @@ impl Draft {
             opened: NONE,
             closed: NONE,
             closing: None,
+            answered: NONE,
         });
         self.calls.len() as u32 - 1
     }
@@ -146,7 +149,12 @@ impl Draft {
                     known.opened = entry;
                 }
             }
-            Happened::Closed(how) => (known.closed, known.closing) = (entry, Some(how)),
+            Happened::Closed(how) => {
+                (known.closed, known.closing) = (entry, Some(how));
+                if known.answered == NONE && matches!(how, Closing::Sent | Closing::Written) {
+                    known.answered = entry;
+                }
+            }
             _ => {}
         }
     }

@@ -1,5 +1,6 @@
 //! Everything a session holds, on one clock.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::calls::{OpenCall, open_calls};
@@ -26,6 +27,10 @@ pub struct TimelineFile {
     pub tree: Tree,
     /// Its calls that are open at its end, with their causes; `call` of [`OpenCall`] names a pair of this file.
     pub open: Vec<OpenCall>,
+    /// Places in `open`, by item and lane of the file.
+    causes: BTreeMap<(ItemIndex, u32), usize>,
+    /// The number of its first lane in the timeline.
+    first_lane: u16,
 }
 
 /// A question beside the calls, and its answer.
@@ -105,7 +110,13 @@ fn finish(name: &str, session: Session, draft: Draft) -> Timeline {
             lines,
             session,
             tree,
+            causes: open
+                .iter()
+                .enumerate()
+                .map(|(at, open)| ((open.item, open.lane), at))
+                .collect(),
             open,
+            first_lane: 0,
         }],
         entries,
         places,
@@ -202,6 +213,7 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
             first: to(call.first),
             opened: to(call.opened),
             closed: to(call.closed),
+            answered: to(call.answered),
             ..call
         }));
         all.asks.extend(part.asks.into_iter().map(|ask| Ask {
@@ -214,7 +226,11 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
             ..lane
         }));
         all.places.extend(part.places);
-        all.files.extend(part.files);
+        all.files
+            .extend(part.files.into_iter().map(|file| TimelineFile {
+                first_lane: base.1,
+                ..file
+            }));
         all.histories.extend(part.histories.into_iter().map(|lane| {
             let moved = lane.into_iter().map(|it| History {
                 entry: to(it.entry),
@@ -303,17 +319,8 @@ impl Timeline {
     pub fn cause(&self, call: u32) -> Option<&OpenCall> {
         let call = self.calls.get(call as usize)?;
         let file = self.files.get(call.file as usize)?;
-        let lane = self.lane_in_file(call);
-        file.open.iter().find(|open| {
-            open.item == call.item
-                || (open.call == call.key && open.lane == lane && file.is_recording())
-        })
-    }
-
-    /// The number of a call's lane in its own file.
-    fn lane_in_file(&self, call: &Call) -> u32 {
-        let first = self.lanes.iter().position(|lane| lane.file == call.file);
-        u32::from(call.lane) - first.unwrap_or(0) as u32
+        let lane = u32::from(call.lane.saturating_sub(file.first_lane));
+        file.open.get(*file.causes.get(&(call.item, lane))?)
     }
 
     /// The items of a file.

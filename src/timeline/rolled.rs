@@ -150,10 +150,7 @@ impl<'a> Walk<'a> {
             slow = Slow::read(&text);
             slow.head()
         };
-        if let Some(time) = found.time.and_then(micros) {
-            // lines stand in the order in which they were written
-            self.time = self.time.max(time);
-        }
+        self.time = found.time.and_then(micros).unwrap_or(i64::MIN);
         let name = match (found.kind, found.payload) {
             (Some("event_msg" | "response_item"), Some(payload)) => payload,
             (Some(kind), _) => kind,
@@ -234,12 +231,15 @@ impl<'a> Walk<'a> {
             self.file = file;
             return;
         }
-        let own = self.line_of(&step).unwrap_or(line);
+        // a line of a file that this one begins in has no text here
+        let own = if self.file == 0 {
+            self.line_of(&step).unwrap_or(line)
+        } else {
+            0
+        };
         let (what, name) = described(self.rollout, &step);
         let mut entry = self.draft.entry(what, own, name);
         (entry.lane, entry.turn, entry.time) = (0, self.turn, self.time);
-        // several lines in other files have no text here
-        entry.file = self.file as u16;
         let at = self.draft.push(entry);
         match step {
             Step::Item(index) => self.item(index, at),
