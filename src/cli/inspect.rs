@@ -4,6 +4,8 @@ mod load;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Environment;
 use super::args::{Format, InspectArgs};
@@ -12,8 +14,10 @@ use super::error::CliError;
 use super::input::{self, Source};
 use super::labels;
 use super::output::Output;
+use crate::inspect::{self, Helpers, Options};
 use crate::report::inspect::{events, html, json, text};
-use crate::timeline::{self, Filter};
+use crate::report::style::Paint;
+use crate::timeline::Filter;
 use load::{Loaded, Opened};
 
 pub(super) fn run(
@@ -29,10 +33,10 @@ pub(super) fn run(
         .map(Opened::new)
         .collect::<Result<Vec<_>, _>>()?;
     let viewer = !asked && args.output.is_none() && io::stdout().is_terminal();
-    let loaded = load::all(&opened, environment)?;
     if viewer {
-        return Err(CliError::failed("the viewer is not there yet"));
+        return look(opened, args.follow, filter, environment, output);
     }
+    let loaded = load::all(&opened, environment, u64::MAX, &mut |_| {})?;
     let sink: Box<dyn Write> = match &args.output {
         Some(path) if path != Path::new("-") => Box::new(create(path, args.force)?),
         _ => Box::new(io::stdout().lock()),
@@ -44,6 +48,69 @@ pub(super) fn run(
             Err(CliError::failed(format!("cannot write: {error}")))
         }
         _ => Ok(0),
+    }
+}
+
+/// Files up to this size are read before the first screen is drawn; of larger ones the beginning is shown first.
+const AT_ONCE: u64 = 8 << 20;
+
+/// So much of each large file is read for the first screen.
+const BEGINNING: u64 = 256 << 10;
+
+/// Opens the viewer.
+fn look(
+    opened: Vec<Opened>,
+    follow: bool,
+    filter: Filter,
+    environment: &Environment,
+    output: &Output,
+) -> Result<u8, CliError> {
+    let failed = |error: io::Error| CliError::failed(format!("the viewer: {error}"));
+    let opened = Arc::new(opened);
+    let length = |opened: &[Opened]| opened.iter().map(Opened::length).sum::<u64>();
+    let whole = length(&opened) <= AT_ONCE;
+    let limit = if whole { u64::MAX } else { BEGINNING };
+    let first = load::all(&opened, environment, limit, &mut |_| {})?;
+    let options = Options {
+        colour: output.paint == Paint::Colour,
+        filter,
+        follow,
+    };
+    let helpers = Helpers {
+        load: {
+            let (opened, environment) = (Arc::clone(&opened), environment.clone());
+            Arc::new(move |progress| {
+                let total = length(&opened).max(1) * 2;
+                let mut told = |done: u64| {
+                    let parts = done.saturating_mul(1000) / total;
+                    progress.store(parts.min(1000) as u32, Ordering::Relaxed);
+                };
+                let loaded = load::all(&opened, &environment, u64::MAX, &mut told);
+                let loaded = loaded.map_err(|error| error.message)?;
+                Ok((Arc::new(loaded.timeline), loaded.sources))
+            })
+        },
+        length: {
+            let opened = Arc::clone(&opened);
+            Arc::new(move || length(&opened))
+        },
+        open: {
+            let opened = Arc::clone(&opened);
+            Arc::new(move |at| match opened.get(at) {
+                Some(one) => one.open(),
+                None => Err(io::Error::from(io::ErrorKind::NotFound)),
+            })
+        },
+        write: Arc::new(|name, text| {
+            let mut file = create(Path::new(name), false).map_err(|error| error.message)?;
+            file.write_all(text.as_bytes())
+                .map_err(|error| format!("{name}: {error}"))
+        }),
+    };
+    let first = (Arc::new(first.timeline), first.sources);
+    match inspect::run(first, whole, options, &helpers).map_err(failed)? {
+        Some(signal) => Ok(128 + signal),
+        None => Ok(0),
     }
 }
 
@@ -125,9 +192,4 @@ fn sources(args: &InspectArgs, environment: &Environment) -> Result<Vec<Source>,
         }
     }
     Ok(all)
-}
-
-/// The timelines of several files as one.
-fn merged(parts: Vec<timeline::Timeline>) -> timeline::Timeline {
-    timeline::merge(parts)
 }

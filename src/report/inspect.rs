@@ -30,7 +30,7 @@ pub fn pending(timeline: &Timeline, pending: &Pending) -> String {
     let line = since.map_or(0, |entry| entry.line);
     let mut words = format!("{kind} {}", timeline.call_id(pending.call));
     if pending.half {
-        words.push_str(&format!(" half, since line {line}"));
+        words.push_str(&format!(" half: its item is streamed since line {line}"));
         return words;
     }
     let time = clock(timeline, since.and_then(crate::timeline::Entry::time));
@@ -67,6 +67,17 @@ pub fn pending(timeline: &Timeline, pending: &Pending) -> String {
         words.push_str(", not in what would be sent next");
     }
     words
+}
+
+/// What becomes of a half item.
+pub fn half_fate(timeline: &Timeline, call: u32) -> String {
+    let Some(known) = timeline.calls.get(call as usize) else {
+        return String::new();
+    };
+    match timeline.entries.get(known.opened as usize) {
+        Some(entry) => format!("whole at line {}", entry.line),
+        None => "never whole".to_owned(),
+    }
 }
 
 /// What became of a call behind the point that is looked at: what closed it, or why it is open at the end.

@@ -132,6 +132,11 @@ impl Marks {
         self.0 |= other.0;
     }
 
+    /// The marks as a number, for what is drawn elsewhere.
+    pub fn bits(self) -> u32 {
+        u32::from(self.0)
+    }
+
     /// Both.
     #[must_use]
     pub fn with(self, other: Self) -> Self {

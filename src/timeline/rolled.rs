@@ -189,10 +189,14 @@ impl<'a> Walk<'a> {
             (entry.lane, entry.turn, entry.time) = (0, self.turn, self.time);
             self.draft.push(entry);
         }
+        let number = self.draft.names.number(name);
         let added = self.draft.entries.get_mut(before..).unwrap_or(&mut []);
         for entry in added {
             entry.marks.set(marks);
             entry.time = self.time;
+            if entry.what == What::EventLine {
+                entry.name = number;
+            }
         }
     }
 

@@ -225,6 +225,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn the_state_at_any_entry_is_that_of_all_changes_before_it(
             steps in proptest::collection::vec((0_u32..3, 0_u32..400, happened()), 0..2000),

@@ -16,8 +16,8 @@ use crate::session::body::{Bases, Stored, stored};
 use crate::wire::raw::Object;
 
 /// A file that can be read at any place.
-pub trait Source: Read + Seek {}
-impl<T: Read + Seek> Source for T {}
+pub trait Source: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Source for T {}
 
 /// At most so much of a line is read to be shown: 4 MiB.
 pub const MAX_SHOWN: u64 = 4 << 20;

@@ -186,18 +186,46 @@ impl Opened {
             .map_err(|error| unreadable(error.into_error()))
     }
 
-    /// Reads and indexes it; `limit` bounds how much of it is read.
-    pub(super) fn index(
+    /// How long its text is, as far as it was written.
+    pub(super) fn length(&self) -> u64 {
+        self.open()
+            .and_then(|mut file| file.seek(SeekFrom::End(0)))
+            .unwrap_or(0)
+    }
+
+    /// Reads and indexes it; `limit` bounds how much of it is read. It is read twice, and `told` takes how much was read.
+    fn index(
         &self,
         environment: &Environment,
         limit: u64,
+        told: &mut dyn FnMut(u64),
     ) -> Result<Timeline, CliError> {
         let name = self.source.name();
         let failed = |error: io::Error| CliError::input(&name, error.to_string());
-        let session = self
-            .source
-            .read_from(self.open().map_err(failed)?.take(limit), environment)?;
-        timeline::read(&name, session, self.open().map_err(failed)?.take(limit)).map_err(failed)
+        let reader = Told {
+            reader: self.open().map_err(failed)?.take(limit),
+            told,
+        };
+        let session = self.source.read_from(reader, environment)?;
+        let reader = Told {
+            reader: self.open().map_err(failed)?.take(limit),
+            told,
+        };
+        timeline::read(&name, session, reader).map_err(failed)
+    }
+}
+
+/// A reader that tells how much was read.
+struct Told<'a, R> {
+    reader: R,
+    told: &'a mut dyn FnMut(u64),
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(into)?;
+        (self.told)(count as u64);
+        Ok(count)
     }
 }
 
@@ -229,17 +257,28 @@ fn copy(mut reader: impl Read) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads all of them onto one clock.
-pub(super) fn all(opened: &[Opened], environment: &Environment) -> Result<Loaded, CliError> {
+/// Reads all of them onto one clock; `limit` bounds how much of each is read, `told` takes how much was read of all, each
+/// byte counted twice.
+pub(super) fn all(
+    opened: &[Opened],
+    environment: &Environment,
+    limit: u64,
+    told: &mut dyn FnMut(u64),
+) -> Result<Loaded, CliError> {
     let mut parts = Vec::new();
     let mut sources = Vec::new();
+    let mut sum = 0;
     for one in opened {
-        parts.push(one.index(environment, u64::MAX)?);
+        let mut count = |more: u64| {
+            sum += more;
+            told(sum);
+        };
+        parts.push(one.index(environment, limit, &mut count)?);
         let failed = |error: io::Error| CliError::input(&one.source.name(), error.to_string());
         sources.push(one.open().map_err(failed)?);
     }
     Ok(Loaded {
-        timeline: super::merged(parts),
+        timeline: timeline::merge(parts),
         sources,
     })
 }

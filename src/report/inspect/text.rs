@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::{clock, fate};
+use super::{clock, fate, half_fate};
 use crate::report::safe;
 use crate::report::style::Paint;
 use crate::session::Session;
@@ -167,7 +167,15 @@ fn end(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Result
     }
     for pending in open {
         writeln!(out, "  {}", safe(&super::pending(timeline, &pending)))?;
-        writeln!(out, "    {}", safe(&fate(timeline, pending.call)))?;
+        writeln!(
+            out,
+            "    {}",
+            safe(&if pending.half {
+                half_fate(timeline, pending.call)
+            } else {
+                fate(timeline, pending.call)
+            })
+        )?;
     }
     for ask in timeline.asks_at(last) {
         let line = timeline

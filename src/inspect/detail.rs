@@ -1,0 +1,558 @@
+//! The right side: one entry, a request, the bars, the strategies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::bars;
+use super::judge;
+use super::model::{Detail, Line, Model, Pane, Tone};
+use crate::ids::{CallKey, ItemIndex};
+use crate::report::cells;
+use crate::report::inspect::{clock, fate};
+use crate::session::Session;
+use crate::session::label::Label;
+use crate::timeline::words::item_words;
+use crate::timeline::{Entry, Marks, NONE, Timeline, What};
+
+/// So much of one entry is formatted: 1 MiB.
+const MAX_FORMATTED: u64 = 1 << 20;
+
+/// So many lines the right side has at most.
+const MAX_LINES: usize = 20_000;
+
+/// So many pieces of an item that is still streamed are put together.
+const MAX_PIECES: usize = 5000;
+
+/// So many items of a request are listed, and so many are read again for their text.
+const MAX_ITEMS: usize = 5000;
+const MAX_LABELS: usize = 300;
+
+/// Makes the right side for the cursor, if it is not that already.
+pub(super) fn prepare(model: &mut Model) {
+    let Some(at) = model.entry() else {
+        model.shown = Some((NONE, model.pane, Detail::default()));
+        return;
+    };
+    let pane = model.pane;
+    if model
+        .shown
+        .as_ref()
+        .is_some_and(|(of, how, _)| *of == at && *how == pane)
+    {
+        return;
+    }
+    let mut detail = match pane {
+        Pane::Json => json(model, at),
+        Pane::Text => text(model, at),
+        Pane::Raw => raw(model, at),
+        Pane::Request => request(model, at),
+        Pane::Bars => bars::detail(model, at),
+        Pane::Strategies => strategies(model, at),
+    };
+    if detail.lines.len() > MAX_LINES {
+        detail.lines.truncate(MAX_LINES);
+        detail
+            .lines
+            .push(Line::new(Tone::Faint, "… more than is shown"));
+    }
+    model.shown = Some((at, pane, detail));
+}
+
+/// What is said above every entry.
+fn head(model: &Model, at: u32) -> Vec<Line> {
+    let timeline = &model.timeline;
+    let Some(entry) = timeline.entries.get(at as usize) else {
+        return Vec::new();
+    };
+    let mut parts = vec![format!("line {}", entry.line)];
+    if entry.exchange > 0 {
+        parts.push(format!("exchange {}", entry.exchange));
+    }
+    if entry.turn > 0 {
+        parts.push(format!("turn {}", entry.turn));
+    }
+    let time = clock(timeline, entry.time());
+    if !time.is_empty() {
+        parts.push(format!("+{time}"));
+    }
+    if entry.lane != u16::MAX {
+        parts.push(timeline.lane_name(entry.lane).to_owned());
+    }
+    let mut lines = vec![Line::new(Tone::Faint, cells(&parts.join(" · ")))];
+    if entry.marks.has(Marks::REFUSAL) {
+        let refusal = timeline
+            .exchange(entry)
+            .and_then(|it| it.answer.refusal.as_ref());
+        let words =
+            refusal.map_or_else(String::new, |it| format!(" {}: {}", it.status, it.message));
+        lines.push(Line::new(Tone::Bad, cells(&format!("✗ refusal{words}"))));
+    }
+    if entry.marks.has(Marks::CUT) {
+        lines.push(Line::new(
+            Tone::Bad,
+            "✂ cut: what was being said breaks off here",
+        ));
+    }
+    if entry.call != NONE {
+        let words = format!(
+            "{}: {}",
+            timeline.call_id(entry.call),
+            fate(timeline, entry.call)
+        );
+        lines.push(Line::new(Tone::Careful, cells(&words)));
+    }
+    lines.push(Line::default());
+    lines
+}
+
+/// A text as lines; what stands on one line stays on one line.
+fn lines_of(text: &str) -> impl Iterator<Item = Line> + '_ {
+    text.split('\n')
+        .take(MAX_LINES)
+        .map(|line| Line::new(Tone::Plain, cells(line.trim_end_matches('\r'))))
+}
+
+fn json(model: &mut Model, at: u32) -> Detail {
+    let mut lines = head(model, at);
+    let text = model.text(at, MAX_FORMATTED);
+    match serde_json::from_str::<Value>(&text.text) {
+        Ok(value) => {
+            let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
+            lines.extend(lines_of(&pretty));
+        }
+        Err(_) => lines.extend(lines_of(&text.text)),
+    }
+    if !text.whole {
+        lines.push(Line::new(
+            Tone::Faint,
+            format!("… the first part of {} bytes", text.length),
+        ));
+    }
+    Detail {
+        title: "json".to_owned(),
+        lines,
+    }
+}
+
+fn raw(model: &mut Model, at: u32) -> Detail {
+    let timeline = Arc::clone(&model.timeline);
+    let mut lines = head(model, at);
+    let entry = timeline.entries.get(at as usize);
+    let range = entry.and_then(|entry| timeline.range(entry));
+    let title = range.map_or_else(
+        || "raw".to_owned(),
+        |range| format!("raw · bytes {}–{}", range.start, range.end),
+    );
+    if let Some(entry) = entry
+        && let Some(source) = model.sources.get_mut(entry.file as usize)
+        && let Ok(text) = timeline.line(entry, source, MAX_FORMATTED)
+    {
+        // one long line is hard to read: it is broken into pieces of a fixed length
+        let chars: Vec<char> = text.text.chars().collect();
+        for piece in chars.chunks(400) {
+            lines.push(Line::new(
+                Tone::Plain,
+                cells(&piece.iter().collect::<String>()),
+            ));
+        }
+        if !text.whole {
+            lines.push(Line::new(
+                Tone::Faint,
+                format!("… the first part of {} bytes", text.length),
+            ));
+        }
+    }
+    Detail { title, lines }
+}
+
+fn text(model: &mut Model, at: u32) -> Detail {
+    let timeline = Arc::clone(&model.timeline);
+    let mut lines = head(model, at);
+    let Some(entry) = timeline.entries.get(at as usize).copied() else {
+        return Detail::default();
+    };
+    let mut title = "text".to_owned();
+    if entry.what == What::Request {
+        return request(model, at);
+    }
+    if entry.what == What::Event && entry.part != NONE {
+        let (streamed, pieces) = streamed(model, &timeline, at, &entry);
+        if pieces > 0 && entry.item == NONE {
+            title = format!("text · {pieces} pieces so far");
+            lines.extend(lines_of(&streamed));
+            return Detail { title, lines };
+        }
+    }
+    let text = model.text(at, MAX_FORMATTED);
+    let Ok(value) = serde_json::from_str::<Value>(&text.text) else {
+        lines.extend(lines_of(&text.text));
+        return Detail { title, lines };
+    };
+    readable(&value, &mut lines);
+    if !text.whole {
+        lines.push(Line::new(
+            Tone::Faint,
+            format!("… the first part of {} bytes", text.length),
+        ));
+    }
+    Detail { title, lines }
+}
+
+/// What was streamed of an item up to an entry, and in how many pieces.
+fn streamed(model: &mut Model, timeline: &Timeline, at: u32, entry: &Entry) -> (String, usize) {
+    let before = timeline.entries.get(..=at as usize).unwrap_or(&[]);
+    let mut pieces = Vec::new();
+    for (number, other) in before.iter().enumerate().rev() {
+        if other.file != entry.file || other.exchange != entry.exchange {
+            continue;
+        }
+        if other.what == What::Request || pieces.len() >= MAX_PIECES {
+            break;
+        }
+        if other.part == entry.part
+            && other.marks.has(Marks::DELTA)
+            && other.name == delta_name(timeline, entry, other)
+        {
+            pieces.push(number as u32);
+        }
+    }
+    let mut whole = String::new();
+    let count = pieces.len();
+    for piece in pieces.into_iter().rev() {
+        let text = model.text(piece, MAX_FORMATTED);
+        let value: Value = serde_json::from_str(&text.text).unwrap_or_default();
+        if let Some(delta) = value.get("delta").and_then(Value::as_str) {
+            whole.push_str(delta);
+        }
+        if whole.len() as u64 > MAX_FORMATTED {
+            break;
+        }
+    }
+    (whole, count)
+}
+
+/// Pieces of one kind belong together: a delta's own kind, any kind for another event of the item.
+fn delta_name(timeline: &Timeline, entry: &Entry, other: &Entry) -> u16 {
+    let is_delta = timeline.names.get(entry.name).ends_with(".delta");
+    if is_delta { entry.name } else { other.name }
+}
+
+/// The texts inside of a value, without its structure.
+fn readable(value: &Value, lines: &mut Vec<Line>) {
+    let inner = value.get("value").unwrap_or(value);
+    let of = ["item", "payload", "msg", "op", "params", "response"]
+        .iter()
+        .find_map(|key| inner.get(key))
+        .unwrap_or(inner);
+    let said = item_words(of);
+    let known = of.get("type").and_then(Value::as_str);
+    let mut title = known.unwrap_or(&said.title).to_owned();
+    for key in ["role", "name", "call_id", "status", "id"] {
+        if let Some(text) = of.get(key).and_then(Value::as_str) {
+            title.push_str(&format!(" · {text}"));
+        }
+    }
+    lines.push(Line::new(Tone::Heading, cells(&title)));
+    let mut any = false;
+    for key in [
+        "arguments",
+        "input",
+        "output",
+        "content",
+        "summary",
+        "action",
+        "message",
+        "text",
+        "delta",
+        "error",
+        "usage",
+    ] {
+        let Some(part) = of.get(key) else { continue };
+        match part {
+            Value::Null => continue,
+            Value::String(text) => nested(text, lines),
+            Value::Array(parts) => {
+                for part in parts {
+                    match part.get("text").and_then(Value::as_str) {
+                        Some(text) => nested(text, lines),
+                        None => pretty(part, lines),
+                    }
+                }
+            }
+            other => pretty(other, lines),
+        }
+        any = true;
+    }
+    if !any {
+        pretty(of, lines);
+    }
+}
+
+/// A text; one that is JSON itself (arguments, outputs) is formatted.
+fn nested(text: &str, lines: &mut Vec<Line>) {
+    match serde_json::from_str::<Value>(text) {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => {
+            if let Some(output) = value.get("output").and_then(Value::as_str) {
+                lines.extend(lines_of(output));
+                return;
+            }
+            pretty(&value, lines);
+        }
+        _ => lines.extend(lines_of(text)),
+    }
+}
+
+fn pretty(value: &Value, lines: &mut Vec<Line>) {
+    let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
+    lines.extend(lines_of(&pretty));
+}
+
+/// The request at the cursor; for a rollout the history, which the next request would carry.
+fn request(model: &mut Model, at: u32) -> Detail {
+    let timeline = Arc::clone(&model.timeline);
+    let mut lines = head(model, at);
+    let Some(lane) = model.lane(at) else {
+        lines.push(Line::new(
+            Tone::Faint,
+            "this entry belongs to no conversation",
+        ));
+        return Detail {
+            title: "request".to_owned(),
+            lines,
+        };
+    };
+    let Some(entry) = timeline.entries.get(at as usize) else {
+        return Detail::default();
+    };
+    let file = timeline
+        .lanes
+        .get(lane as usize)
+        .map_or(entry.file, |lane| lane.file);
+    let (before, _) = timeline.requests_around(lane, at);
+    let Some(of) = timeline.files.get(file as usize) else {
+        return Detail::default();
+    };
+    // what stands before `held` is on the server, what stands before `shared` was sent before
+    let (node, held, shared, title) = match (timeline.recording(file), before) {
+        (Some(recording), Some(asked)) => {
+            let node = timeline.history_at(lane, asked.entry);
+            let whole = of.tree.len(node) as usize;
+            let count = recording.tree.len(asked.input) as usize;
+            let held = whole.saturating_sub(count);
+            let exchange = recording.exchanges.get(asked.exchange as usize);
+            let mut fresh = count;
+            let number = exchange.map_or(0, |it| it.number);
+            if let Some(exchange) = exchange {
+                if let Some(previous) = exchange.request.previous {
+                    let id = String::from_utf8_lossy(recording.responses.text(previous.0));
+                    let words = format!("goes on from {id}: {held} items that the server holds");
+                    lines.push(Line::new(Tone::Plain, cells(&words)));
+                }
+                let request = timeline.entries.get(asked.entry as usize).unwrap_or(entry);
+                fresh = timeline.fresh_items(request, exchange).len();
+            }
+            let title = format!("request of exchange {number}");
+            (node, held, whole.saturating_sub(fresh), title)
+        }
+        (Some(_), None) => {
+            lines.push(Line::new(Tone::Faint, "no request was sent yet"));
+            return Detail {
+                title: "request".to_owned(),
+                lines,
+            };
+        }
+        (None, before) => {
+            let node = timeline.history_at(lane, at);
+            let shared = before.map_or(0, |it| of.tree.len(it.input) as usize);
+            let title = "history: the next request carries it".to_owned();
+            (node, 0, shared, title)
+        }
+    };
+    let items = of.tree.items(node);
+    let skipped = items.len().saturating_sub(MAX_ITEMS);
+    let sent = items.len().saturating_sub(held);
+    let fresh = items.len().saturating_sub(shared);
+    let plural = if sent == 1 { "" } else { "s" };
+    lines.push(Line::new(
+        Tone::Heading,
+        format!("{sent} item{plural}, {fresh} new"),
+    ));
+    if skipped > 0 {
+        lines.push(Line::new(
+            Tone::Faint,
+            format!("… {skipped} items before these"),
+        ));
+    }
+    let links = links(&timeline, file, &items);
+    let unread = items.len().saturating_sub(MAX_LABELS);
+    for (place, index) in items.iter().enumerate().skip(skipped) {
+        let Some(item) = timeline.item(file, index.0).copied() else {
+            continue;
+        };
+        let label = if place < unread {
+            None
+        } else {
+            label(model, &timeline, file, *index)
+        };
+        let sign = if place < held {
+            '·'
+        } else if place >= shared {
+            '+'
+        } else {
+            ' '
+        };
+        let mut words = match &label {
+            Some(words) => words.clone(),
+            None => item.kind.name().to_owned(),
+        };
+        let mut tone = Tone::Plain;
+        if let Some(key) = item.call {
+            let link = links.get(&key);
+            let other =
+                link.and_then(|(call, output)| if item.kind.is_call() { *output } else { *call });
+            match other {
+                Some(other) => words = format!("⟷{} {words}", position(other, held)),
+                None if item.kind.is_call() => {
+                    words = format!("○ no output: {words}");
+                    tone = Tone::Bad;
+                }
+                None => {
+                    words = format!("no call: {words}");
+                    tone = Tone::Careful;
+                }
+            }
+        }
+        lines.push(Line::new(
+            tone,
+            cells(&format!("{sign}{} {words}", position(place, held))),
+        ));
+    }
+    Detail { title, lines }
+}
+
+/// A place in the context: in the request's input, or among what the server holds.
+fn position(place: usize, held: usize) -> String {
+    match place.checked_sub(held) {
+        Some(place) => format!("[{place}]"),
+        None => format!("[held {place}]"),
+    }
+}
+
+/// For each pair the first place of its call and of its output.
+fn links(
+    timeline: &Timeline,
+    file: u16,
+    items: &[ItemIndex],
+) -> BTreeMap<CallKey, (Option<usize>, Option<usize>)> {
+    let mut found: BTreeMap<CallKey, (Option<usize>, Option<usize>)> = BTreeMap::new();
+    for (place, index) in items.iter().enumerate() {
+        let Some(item) = timeline.item(file, index.0) else {
+            continue;
+        };
+        let Some(key) = item.call else { continue };
+        let pair = found.entry(key).or_default();
+        let side = if item.kind.is_call() {
+            &mut pair.0
+        } else {
+            &mut pair.1
+        };
+        side.get_or_insert(place);
+    }
+    found
+}
+
+/// An item of a request in words.
+fn label(model: &mut Model, timeline: &Timeline, file: u16, index: ItemIndex) -> Option<String> {
+    let item = timeline.item(file, index.0)?;
+    if let Some(recording) = timeline.recording(file) {
+        let label: &Label = recording.labels.get(index.0 as usize)?;
+        let name = label
+            .name
+            .as_deref()
+            .or(label.role.as_deref())
+            .unwrap_or("");
+        let id = label.call_id.as_deref().unwrap_or("");
+        return Some(format!("{} {name} {id} {}", item.kind.name(), label.text));
+    }
+    let mut entry = Entry::new(What::Item, item.line);
+    entry.file = file;
+    entry.item = index.0;
+    if let Some(Session::Rollout(rollout)) = timeline.files.get(file as usize).map(|it| &it.session)
+        && rollout.era == crate::rollout::Era::E0
+    {
+        entry.place = index.0;
+    }
+    let source = model.sources.get_mut(file as usize)?;
+    let text = timeline
+        .text(&entry, source, crate::timeline::words::MAX_SAID)
+        .ok()?;
+    let said = timeline.say_text(&entry, &text);
+    if said.title.is_empty() {
+        return Some(format!("{} {}", item.kind.name(), said.text));
+    }
+    Some(format!("{} {}", said.title, said.text))
+}
+
+fn strategies(model: &Model, at: u32) -> Detail {
+    let timeline = &model.timeline;
+    let mut lines = head(model, at);
+    let asked = model
+        .lane(at)
+        .and_then(|lane| judge::request(timeline, lane, at));
+    let about = asked
+        .and_then(|asked| timeline.entries.get(asked.entry as usize))
+        .map_or_else(
+            || "the request that would come next".to_owned(),
+            |entry| match entry.what {
+                What::Request => format!(
+                    "the request of exchange {} (line {})",
+                    entry.exchange, entry.line
+                ),
+                _ => format!("the request before line {}", entry.line),
+            },
+        );
+    lines.push(Line::new(
+        Tone::Heading,
+        format!("what each strategy sends as {about}"),
+    ));
+    let key = asked.map_or(NONE, |asked| asked.entry);
+    match &model.judged {
+        Some((of, found)) if *of == key => {
+            for judgement in found {
+                let tone = match judgement.outcome {
+                    "accepted" => Tone::Good,
+                    "refused" => Tone::Bad,
+                    "no request" => Tone::Faint,
+                    _ => Tone::Careful,
+                };
+                let own = if judgement.own {
+                    "  (as this client does)"
+                } else {
+                    ""
+                };
+                lines.push(Line::new(
+                    tone,
+                    format!("{:<18} {}{own}", judgement.name, judgement.outcome),
+                ));
+                lines.extend(
+                    judgement
+                        .changes
+                        .iter()
+                        .map(|it| Line::new(Tone::Plain, cells(&format!("    {it}")))),
+                );
+            }
+            lines.push(Line::default());
+            lines.push(Line::new(
+                Tone::Faint,
+                "judged by a model of the API's contract",
+            ));
+        }
+        _ => lines.push(Line::new(Tone::Faint, "working it out …")),
+    }
+    Detail {
+        title: "strategies".to_owned(),
+        lines,
+    }
+}
