@@ -255,21 +255,20 @@ pub fn family(path: &Path) -> Result<Vec<Found>, LocateError> {
         return Ok(alone);
     };
     let shelves = Shelves::new(None, Some(path));
-    let files = match shelves.homes.first() {
-        Some(home) => rollouts(&home.home)?,
-        None => {
-            let folder = match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            };
-            let mut beside: Vec<PathBuf> = fs::read_dir(folder)
-                .map_err(at(folder))?
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| path.is_file() && thread_id(path).is_some())
-                .collect();
-            beside.sort();
-            beside.iter().map(|path| own(path)).collect()
-        }
+    let files = if let Some(home) = shelves.homes.first() {
+        rollouts(&home.home)?
+    } else {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut beside: Vec<PathBuf> = fs::read_dir(folder)
+            .map_err(at(folder))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.is_file() && thread_id(path).is_some())
+            .collect();
+        beside.sort();
+        beside.iter().map(|path| own(path)).collect()
     };
     // up to the thread that nobody spawned
     let mut parent = first.parent_thread;
@@ -306,7 +305,7 @@ pub fn family(path: &Path) -> Result<Vec<Found>, LocateError> {
         .iter_mut()
         .find(|it| Some(it.thread_id.as_str()) == thread_here)
     {
-        Some(here) => here.path = path.to_owned(),
+        Some(here) => path.clone_into(&mut here.path),
         None => found.extend(alone),
     }
     Ok(found)

@@ -248,6 +248,10 @@ pub struct ConvertArgs {
 ///
 /// --format takes two more forms here: events, normalised lines that are the same for the same conversation on every
 /// machine, and html, one page without network or foreign script.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -115,7 +115,7 @@ pub(super) fn detail(model: &Model, at: u32) -> Detail {
             format!("{:<name$} {}", "", ruler.iter().collect::<String>()),
         ),
     ];
-    let mut calls: Vec<(u32, Vec<(u32, u32, bool)>)> = spans(timeline).into_iter().collect();
+    let mut calls: Vec<_> = spans(timeline).into_iter().collect();
     if calls.len() > MAX_BARS {
         let here =
             calls.partition_point(|(_, spans)| spans.first().is_some_and(|span| span.0 <= at));

@@ -65,6 +65,10 @@ pub(super) struct Search {
 }
 
 /// Everything the viewer knows.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says how one part is shown"
+)]
 pub struct Model {
     /// What is shown.
     pub timeline: Arc<Timeline>,

@@ -61,13 +61,11 @@ pub(super) fn search(
         let whole = if count == 0 {
             end
         } else {
-            match memchr::memrchr(b'\n', block) {
-                Some(at) => at + 1,
-                None => {
-                    held = end;
-                    continue;
-                }
-            }
+            let Some(at) = memchr::memrchr(b'\n', block) else {
+                held = end;
+                continue;
+            };
+            at + 1
         };
         let text = block.get(..whole).unwrap_or(&[]);
         let mut hits: Vec<u32> = Vec::new();

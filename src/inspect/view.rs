@@ -4,15 +4,16 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Clear, Paragraph};
+use ratatui::widgets::Paragraph;
+use std::fmt::Write as _;
 use unicode_width::UnicodeWidthChar as _;
 
-use super::help::KEYS;
 use super::model::{Model, Prompt, Tone};
+use super::panels::{help, open_calls};
 use crate::report::cells;
-use crate::report::inspect::text::mark;
-use crate::report::inspect::{clock, fate, half_fate, pending};
-use crate::timeline::{Closing, Happened, Marks, Pending};
+use crate::report::inspect::clock;
+use crate::report::inspect::text::{letter, mark};
+use crate::timeline::{Closing, Happened, Marks};
 
 /// Where the parts of the screen are.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +75,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
     }
 }
 
-fn tone(model: &Model, tone: Tone) -> Style {
+pub(super) fn tone(model: &Model, tone: Tone) -> Style {
     let colour = |colour: Color| {
         if model.options.colour {
             Style::new().fg(colour)
@@ -93,7 +94,7 @@ fn tone(model: &Model, tone: Tone) -> Style {
 }
 
 /// The first cells of a text, so many that they fit.
-fn fit(text: &str, width: usize) -> String {
+pub(super) fn fit(text: &str, width: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
     for c in text.chars() {
@@ -152,7 +153,7 @@ fn list(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let mut title = cells(name);
     let width = area.width as usize;
     if more > 0 {
-        title.push_str(&format!(" +{more}"));
+        let _ = write!(title, " +{more}");
     }
     // the end of a path says more than its beginning
     let long = title
@@ -179,15 +180,10 @@ fn list(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let said = model.said.get(&at).cloned().unwrap_or_default();
         let mut words = format!("{:>digits$} ", entry.line);
         if width > 50 {
-            words.push_str(&format!("{:>9} ", clock(timeline, entry.time())));
+            let _ = write!(words, "{:>9} ", clock(timeline, entry.time()));
         }
         if lanes {
-            let lane = if entry.lane == u16::MAX {
-                ' '
-            } else {
-                lane_sign(entry.lane)
-            };
-            words.push(lane);
+            words.push(letter(entry.lane));
         }
         words.push(if entry.marks.has(Marks::TURN) {
             '┌'
@@ -231,12 +227,6 @@ fn list(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let line = Rect::new(area.x, area.y + 1 + row as u16, area.width, 1);
         frame.render_widget(Paragraph::new(Line::styled(text, style)), line);
     }
-}
-
-/// A letter for a lane.
-fn lane_sign(lane: u16) -> char {
-    const SIGNS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    SIGNS.chars().nth(lane as usize % 26).unwrap_or('?')
 }
 
 /// What happens to calls at an entry, as a sign.
@@ -300,7 +290,7 @@ fn detail(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 /// The part of a text that fits a line, and the rest.
-fn broken(text: &str, width: usize) -> (&str, &str) {
+pub(super) fn broken(text: &str, width: usize) -> (&str, &str) {
     let mut used = 0;
     for (at, c) in text.char_indices() {
         let wide = c.width().unwrap_or(0);
@@ -320,90 +310,6 @@ fn broken(text: &str, width: usize) -> (&str, &str) {
         used += wide;
     }
     (text, "")
-}
-
-fn open_calls(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    if area.height == 0 {
-        return;
-    }
-    let timeline = &model.timeline;
-    let at = model.entry().unwrap_or(0);
-    let open: Vec<Pending> = timeline.state_at(at);
-    let asks: Vec<String> = timeline
-        .asks_at(at)
-        .map(|ask| {
-            let line = timeline
-                .entries
-                .get(ask.opened as usize)
-                .map_or(0, |entry| entry.line);
-            format!(
-                "{} {} asked for since line {line}",
-                ask.asking.name(),
-                ask.id
-            )
-        })
-        .collect();
-    let whole = open.iter().filter(|pending| !pending.half).count();
-    let here = timeline
-        .entries
-        .get(at as usize)
-        .map_or(0, |entry| entry.line);
-    let title = format!("─ open calls at line {here}: {whole} ");
-    let style = if whole > 0 {
-        tone(model, Tone::Bad)
-    } else {
-        tone(model, Tone::Heading)
-    };
-    let fill = (area.width as usize).saturating_sub(title.chars().count());
-    let line = Line::styled(format!("{title}{}", "─".repeat(fill)), style);
-    frame.render_widget(
-        Paragraph::new(line),
-        Rect::new(area.x, area.y, area.width, 1),
-    );
-    let rows = area.height.saturating_sub(1) as usize;
-    let mut lines: Vec<(Tone, String)> = Vec::new();
-    // the newest are the ones that are looked for
-    for one in open.iter().rev().take(rows) {
-        let fate = if one.half {
-            half_fate(timeline, one.call)
-        } else {
-            fate(timeline, one.call)
-        };
-        let words = format!("{}; {fate}", pending(timeline, one));
-        lines.push((if one.half { Tone::Faint } else { Tone::Plain }, words));
-    }
-    let total = open.len() + asks.len();
-    lines.extend(asks.into_iter().map(|ask| (Tone::Careful, ask)));
-    let width = (area.width as usize).saturating_sub(3);
-    let mut row = 0;
-    let mut told = 0;
-    for (of, words) in &lines {
-        let words = cells(words);
-        let mut rest = words.as_str();
-        let mut first = true;
-        // one line stays for what does not fit
-        let last = rows.saturating_sub(usize::from(told + 1 < total));
-        while !rest.is_empty() && row < last {
-            let (piece, behind) = broken(rest, width);
-            let text = format!(" {}{piece}", if first { "" } else { "  " });
-            let at = Rect::new(area.x, area.y + 1 + row as u16, area.width, 1);
-            frame.render_widget(Paragraph::new(Line::styled(text, tone(model, *of))), at);
-            (rest, first) = (behind, false);
-            row += 1;
-        }
-        if first {
-            break;
-        }
-        told += 1;
-    }
-    if total > told && rows > 0 {
-        let at = Rect::new(area.x, area.y + area.height - 1, area.width, 1);
-        let words = format!(" … and {} more", total - told);
-        frame.render_widget(
-            Paragraph::new(Line::styled(words, tone(model, Tone::Faint))),
-            at,
-        );
-    }
 }
 
 fn status(model: &Model, frame: &mut Frame<'_>, area: Rect) {
@@ -445,13 +351,20 @@ fn status(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if let Some(search) = &model.search {
         let count = search.hits.len();
         let more = if search.more { "+" } else { "" };
-        left.push_str(&match search.progress {
-            Some(parts) => format!("  /{} {count}… {}%", cells(&search.pattern), parts / 10),
-            None => format!("  /{} {count}{more}", cells(&search.pattern)),
-        });
+        let _ = match search.progress {
+            Some(parts) => {
+                write!(
+                    left,
+                    "  /{} {count}… {}%",
+                    cells(&search.pattern),
+                    parts / 10
+                )
+            }
+            None => write!(left, "  /{} {count}{more}", cells(&search.pattern)),
+        };
     }
     if !model.filter.is_empty() {
-        left.push_str(&format!("  [{}]", cells(&model.filter.words())));
+        let _ = write!(left, "  [{}]", cells(&model.filter.words()));
     }
     let mut right = format!(
         "{}/{}",
@@ -460,7 +373,7 @@ fn status(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     );
     let hidden = timeline.entries.len().saturating_sub(model.rows.len());
     if hidden > 0 {
-        right.push_str(&format!(" ({hidden} hidden)"));
+        let _ = write!(right, " ({hidden} hidden)");
     }
     if let Some(parts) = model.progress {
         right = format!("reading {}% · {right}", parts / 10);
@@ -474,53 +387,4 @@ fn status(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let gap = " ".repeat(width.saturating_sub(used + right.chars().count()));
     let line = Line::from(vec![Span::styled(format!("{left}{gap}{right}"), reversed)]);
     frame.render_widget(Paragraph::new(line), area);
-}
-
-fn help(model: &Model, frame: &mut Frame<'_>) {
-    let area = frame.area();
-    let width = area.width.min(76);
-    let height = area.height.saturating_sub(2).min(KEYS.len() as u16 + 2);
-    let place = Rect::new(
-        (area.width - width) / 2,
-        (area.height - height) / 2,
-        width,
-        height,
-    );
-    frame.render_widget(Clear, place);
-    let rows = height.saturating_sub(2) as usize;
-    let from = model.help_scroll.min(KEYS.len().saturating_sub(rows));
-    let mut lines = vec![Line::styled(
-        format!(
-            "┌─ keys {}┐",
-            "─".repeat((width as usize).saturating_sub(9))
-        ),
-        tone(model, Tone::Heading),
-    )];
-    let inner = (width as usize).saturating_sub(4);
-    for (key, words) in KEYS.iter().skip(from).take(rows) {
-        let (text, style) = if key.is_empty() {
-            ((*words).to_owned(), tone(model, Tone::Heading))
-        } else {
-            (format!("  {key:<18} {words}"), Style::new())
-        };
-        let text = fit(&text, inner);
-        let used: usize = text.chars().map(|c| c.width().unwrap_or(0)).sum();
-        let pad = " ".repeat(inner.saturating_sub(used));
-        lines.push(Line::from(vec![
-            Span::raw("│ "),
-            Span::styled(text, style),
-            Span::raw(format!("{pad} │")),
-        ]));
-    }
-    let more = if from + rows < KEYS.len() {
-        " j: more "
-    } else {
-        " any key: back "
-    };
-    let fill = (width as usize).saturating_sub(3 + more.len());
-    lines.push(Line::styled(
-        format!("└─{more}{}┘", "─".repeat(fill)),
-        tone(model, Tone::Heading),
-    ));
-    frame.render_widget(Paragraph::new(lines), place);
 }

@@ -6,6 +6,7 @@ pub mod json;
 pub mod text;
 
 use crate::timeline::{NONE, Pending, Timeline};
+use std::fmt::Write as _;
 
 /// A time since the first one, as people read it: `1.204s`, `2:05.310`, `1:02:05.310`.
 pub fn clock(timeline: &Timeline, time: Option<i64>) -> String {
@@ -30,13 +31,13 @@ pub fn pending(timeline: &Timeline, pending: &Pending) -> String {
     let line = since.map_or(0, |entry| entry.line);
     let mut words = format!("{kind} {}", timeline.call_id(pending.call));
     if pending.half {
-        words.push_str(&format!(" half: its item is streamed since line {line}"));
+        let _ = write!(words, " half: its item is streamed since line {line}");
         return words;
     }
     let time = clock(timeline, since.and_then(crate::timeline::Entry::time));
-    words.push_str(&format!(" open since line {line}"));
+    let _ = write!(words, " open since line {line}");
     if !time.is_empty() {
-        words.push_str(&format!(" ({time})"));
+        let _ = write!(words, " ({time})");
     }
     let at = |entry: u32| {
         timeline
@@ -48,19 +49,22 @@ pub fn pending(timeline: &Timeline, pending: &Pending) -> String {
         // open again: its output was seen before
         "finished" if pending.ended == pending.since => {
             let answered = call.map_or(NONE, |call| call.answered);
-            words.push_str(&format!(
+            let _ = write!(
+                words,
                 ", tool finished: its output was at line {}",
                 at(answered)
-            ));
+            );
         }
         "finished" if pending.ended != NONE => {
-            words.push_str(&format!(", tool finished at line {}", at(pending.ended)));
+            let _ = write!(words, ", tool finished at line {}", at(pending.ended));
         }
-        "finished" => words.push_str(&format!(
-            ", its output is on disk at line {}",
-            at(pending.on_disk)
-        )),
-        "started" => words.push_str(&format!(", tool running since line {}", at(pending.began))),
+        "finished" => {
+            let line = at(pending.on_disk);
+            let _ = write!(words, ", its output is on disk at line {line}");
+        }
+        "started" => {
+            let _ = write!(words, ", tool running since line {}", at(pending.began));
+        }
         _ => {}
     }
     if !pending.effective {

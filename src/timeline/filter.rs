@@ -92,13 +92,13 @@ impl Filter {
             .is_none_or(|name| timeline.lane_name(entry.lane).contains(name.as_str()));
         let call = self.call.as_ref().is_none_or(|id| {
             (entry.call != NONE && timeline.call_id(entry.call).contains(id.as_str()))
-                || (entry.what == What::Request && self.carries(timeline, entry, id))
+                || (entry.what == What::Request && Self::carries(timeline, entry, id))
         });
         kind && exchange && errors && lane && call
     }
 
     /// Whether a request carries an output of a call for the first time.
-    fn carries(&self, timeline: &Timeline, entry: &Entry, id: &str) -> bool {
+    fn carries(timeline: &Timeline, entry: &Entry, id: &str) -> bool {
         if !entry.marks.has(Marks::OUTPUT) {
             return false;
         }

@@ -3,6 +3,7 @@
 //! The line is made of the entry's own text and of what the index knows. Text from the session is left as it is; whoever
 //! draws it makes it harmless.
 
+use std::fmt::Write as _;
 use std::io;
 
 use serde_json::Value;
@@ -72,7 +73,16 @@ impl Timeline {
                     self.asked_words(entry, exchange),
                 )
             }
-            What::Response => said(name, String::new()),
+            What::Response => {
+                let refusal = self
+                    .exchange(entry)
+                    .filter(|_| entry.marks.has(Marks::REFUSAL))
+                    .and_then(|it| it.answer.refusal.as_ref());
+                said(
+                    name,
+                    refusal.map_or_else(String::new, |it| clip(&it.message, 200)),
+                )
+            }
             What::End => said("end", name.to_owned()),
             What::ClientClosed => said("client left", String::new()),
             What::TurnContext => said("turn_context", String::new()),
@@ -137,7 +147,7 @@ impl Timeline {
             ));
         }
         if exchange.attempt > 1 {
-            words.push_str(&format!(" · attempt {}", exchange.attempt));
+            let _ = write!(words, " · attempt {}", exchange.attempt);
         }
         words
     }
@@ -242,7 +252,7 @@ impl Timeline {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
         if let Some(item) = value.get("item") {
             let said = item_words(item);
-            let half = name.ends_with(".added");
+            let half = name.rsplit('.').next() == Some("added");
             return Said {
                 title: if half {
                     format!("{} begins", said.title)

@@ -18,6 +18,7 @@
 mod cli;
 mod corpus;
 mod house_rules;
+mod inspect;
 mod readme;
 mod resume;
 mod robustness;

@@ -1,10 +1,12 @@
 //! A session as normalised lines: the same bytes for the same conversation, wherever and whenever it was held.
 //!
 //! One line an entry: what it is, its lane, turn and exchange by number, then its JSON with sorted keys. Times, headers and
-//! measures are dropped; ids are renamed in the order of their appearance (`call#1`, `resp#2`). How a stream was cut into
+//! measures are dropped; ids are renamed in the order of their appearance (`call#1`, `resp#2`), in texts
+//! too. How a stream was cut into
 //! chunks leaves no trace.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 
 use serde_json::{Map, Value};
@@ -88,6 +90,26 @@ impl Ids {
         self.name(prefix, id)
     }
 
+    /// Renames the ids that a text speaks of, such as a refusal's message.
+    fn within(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = rest.find(|c| !part(c)).unwrap_or(rest.len());
+            let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            let known = Some(word)
+                .filter(|word| word.len() >= 6 && word.contains(['_', '-']))
+                .and_then(|word| self.known.get(word));
+            out.push_str(known.map_or(word, String::as_str));
+            let next = behind.find(part).unwrap_or(behind.len());
+            let (other, behind) = behind.split_at_checked(next).unwrap_or((behind, ""));
+            out.push_str(other);
+            rest = behind;
+        }
+        out
+    }
+
     fn value(&mut self, key: &str, value: Value) -> Value {
         match value {
             Value::String(text) => {
@@ -97,7 +119,7 @@ impl Ids {
                 if key == "id" && !text.is_empty() {
                     return Value::String(self.plain(&text));
                 }
-                Value::String(text)
+                Value::String(self.within(&text))
             }
             Value::Array(parts) => {
                 Value::Array(parts.into_iter().map(|part| self.value("", part)).collect())
@@ -153,17 +175,14 @@ pub fn write(
         }
         if entry.lane != u16::MAX {
             let count = lanes.len() + 1;
-            line.push_str(&format!(
-                " lane#{}",
-                lanes.entry(entry.lane).or_insert(count)
-            ));
+            let _ = write!(line, " lane#{}", lanes.entry(entry.lane).or_insert(count));
         }
         if entry.exchange > 0 {
             let count = exchanges.len() + 1;
             let number = exchanges
                 .entry((entry.file, entry.exchange))
                 .or_insert(count);
-            line.push_str(&format!(" exchange#{number}"));
+            let _ = write!(line, " exchange#{number}");
         }
         if let Some(value) = body(timeline, entry, sources)? {
             line.push(' ');
@@ -181,7 +200,7 @@ fn visible(value: &Value) -> String {
         if safe(c.encode_utf8(&mut [0; 4])).chars().eq([c]) {
             out.push(c);
         } else {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
         }
     }
     out

@@ -50,7 +50,7 @@ pub fn write(
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src {}; style-src {}; \
          base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n<link rel=\"icon\" href=\"data:,\">\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n\
          <title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
         hash(SCRIPT),
         hash(STYLE),
@@ -125,7 +125,7 @@ fn head(out: &mut dyn io::Write, timeline: &Timeline) -> io::Result<()> {
         };
         writeln!(
             out,
-            "<h1>{}</h1><p>{kind}, {} lines, {} calls open at the end</p>",
+            "<h1>{}</h1><p>{kind}, {} lines, {} open at the end</p>",
             escaped(&file.name),
             file.lines.len(),
             file.open.len()

@@ -72,7 +72,11 @@ pub fn write(
         }
         if entry.marks.has(Marks::TURN) {
             let lane = if many {
-                format!(" · {}", safe(timeline.lane_name(entry.lane)))
+                format!(
+                    " · {} {}",
+                    letter(entry.lane),
+                    safe(timeline.lane_name(entry.lane))
+                )
             } else {
                 String::new()
             };
@@ -97,7 +101,12 @@ pub fn write(
         } else {
             words.trim_end().to_owned()
         };
-        writeln!(out, "{:>7}  {time:>10}  {mark} {painted}", entry.line)?;
+        let lane = if many {
+            format!("{} ", letter(entry.lane))
+        } else {
+            String::new()
+        };
+        writeln!(out, "{:>7}  {time:>10}  {lane}{mark} {painted}", entry.line)?;
         for change in changes {
             let id = safe(timeline.call_id(change.call));
             let words = match change.what {
@@ -110,10 +119,20 @@ pub fn write(
                 Happened::ToolEnded => format!("· {id}: tool finished"),
                 Happened::OnDisk => format!("· {id}: output on disk"),
             };
-            writeln!(out, "{:>21}  {words}", "")?;
+            let indent = if many { 23 } else { 21 };
+            writeln!(out, "{:>indent$}  {words}", "")?;
         }
     }
     end(out, timeline, paint)
+}
+
+/// A letter for a lane, where there are several.
+pub fn letter(lane: u16) -> char {
+    const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    if lane == u16::MAX {
+        return ' ';
+    }
+    LETTERS.chars().nth(lane as usize % 26).unwrap_or(' ')
 }
 
 /// A sign for what an entry marks, so that nothing is said by colour alone.
