@@ -80,10 +80,7 @@ pub(super) fn judge(timeline: &Timeline, file: u16, lane: u16, entry: u32) -> Ve
                 .injected
                 .iter()
                 .map(|it| {
-                    let kind = it
-                        .kind
-                        .answer_kind()
-                        .map_or("output", crate::wire::item::ItemKind::name);
+                    let kind = it.kind.answer_kind().unwrap_or(it.kind).name();
                     let falsely = if it.is_false {
                         ", although the tool finished"
                     } else {
@@ -98,10 +95,7 @@ pub(super) fn judge(timeline: &Timeline, file: u16, lane: u16, entry: u32) -> Ve
                 .collect();
             changes.extend(here.removed.iter().map(|at| format!("- input[{at}]")));
             if changes.is_empty() && here.changed {
-                changes.push(
-                    "sends it in another form, and adds nothing that is not in the session"
-                        .to_owned(),
-                );
+                changes.push("sends it in another form, invents nothing".to_owned());
             }
             if here.loops {
                 changes.push("would send it again for ever".to_owned());

@@ -235,21 +235,15 @@ pub(super) fn strategies(model: &Model, at: u32) -> Detail {
                     "no request" => Tone::Faint,
                     _ => Tone::Careful,
                 };
-                let own = if judgement.own {
-                    "  (as this client does)"
-                } else {
-                    ""
-                };
-                lines.push(Line::new(
-                    tone,
-                    format!("{:<18} {}{own}", judgement.name, judgement.outcome),
-                ));
-                lines.extend(
-                    judgement
-                        .changes
-                        .iter()
-                        .map(|it| Line::new(Tone::Plain, cells(&format!("    {it}")))),
-                );
+                let own = if judgement.own { " (this client)" } else { "" };
+                let words = format!("{:<18} {}{own}", judgement.name, judgement.outcome);
+                lines.push(Line::new(tone, words));
+            }
+            for judgement in found.iter().filter(|it| !it.changes.is_empty()) {
+                lines.push(Line::default());
+                lines.push(Line::new(Tone::Heading, judgement.name));
+                let changes = judgement.changes.iter();
+                lines.extend(changes.map(|it| Line::new(Tone::Plain, cells(&format!("  {it}")))));
             }
             lines.push(Line::default());
             lines.push(Line::new(
