@@ -7,6 +7,7 @@ mod cells;
 pub mod check;
 pub mod inspect;
 pub mod json;
+mod lazy;
 pub mod picture;
 pub mod story;
 pub mod style;

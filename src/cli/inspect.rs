@@ -12,7 +12,6 @@ use super::args::{Format, InspectArgs};
 use super::convert::create;
 use super::error::CliError;
 use super::input::{self, Source};
-use super::labels;
 use super::output::Output;
 use crate::inspect::{self, Helpers, Options};
 use crate::report::inspect::{events, html, json, text};
@@ -27,11 +26,20 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<u8, CliError> {
     let filter = Filter::parse(&args.filter.join(" ")).map_err(CliError::usage)?;
+    if output.is_json() && !filter.is_empty() {
+        return Err(CliError::usage(
+            "--filter is for what is shown entry by entry, not for json",
+        ));
+    }
     let sources = sources(args, environment)?;
     let opened = sources
         .iter()
         .map(Opened::new)
         .collect::<Result<Vec<_>, _>>()?;
+    if args.follow && (asked || args.output.is_some() || !io::stdout().is_terminal()) {
+        let error = CliError::usage("--follow is for the viewer");
+        return Err(error.hint("it needs a terminal, and neither --format nor --output"));
+    }
     let viewer = !asked && args.output.is_none() && io::stdout().is_terminal();
     if viewer {
         return look(opened, args.follow, filter, environment, output);
@@ -42,7 +50,7 @@ pub(super) fn run(
         _ => Box::new(io::stdout().lock()),
     };
     let mut out = BufWriter::new(sink);
-    let written = write(&mut out, output, &opened, loaded, &filter).and_then(|()| out.flush());
+    let written = write(&mut out, output, loaded, &filter).and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(CliError::failed(format!("cannot write: {error}")))
@@ -114,13 +122,7 @@ fn look(
     }
 }
 
-fn write(
-    out: &mut dyn Write,
-    output: &Output,
-    opened: &[Opened],
-    loaded: Loaded,
-    filter: &Filter,
-) -> io::Result<()> {
+fn write(out: &mut dyn Write, output: &Output, loaded: Loaded, filter: &Filter) -> io::Result<()> {
     let Loaded {
         timeline,
         mut sources,
@@ -136,25 +138,7 @@ fn write(
         ),
         Format::Events => events::write(out, &timeline, &mut sources, filter),
         Format::Html => html::write(out, &timeline, &mut sources, filter),
-        Format::Json => {
-            let labels: Vec<_> = timeline
-                .files
-                .iter()
-                .zip(opened)
-                .enumerate()
-                .map(|(at, (file, opened))| {
-                    let calls = timeline
-                        .calls
-                        .iter()
-                        .filter(|call| call.file as usize == at);
-                    let wanted: Vec<_> = calls.map(|call| call.item).collect();
-                    labels::read(&opened.source, &file.session, &wanted)
-                })
-                .collect();
-            let text = serde_json::to_string_pretty(&json::document(&timeline, &labels))?;
-            out.write_all(super::output::escaped(&text).as_bytes())?;
-            out.write_all(b"\n")
-        }
+        Format::Json => json::write(out, &timeline, &mut sources),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A bar for each call, from where it was opened to where it was answered.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::model::{Detail, Line, Model, Tone};
 use crate::report::cells;
@@ -54,9 +55,12 @@ impl<'a> Scale<'a> {
 }
 
 /// When a call was half and when it was open, as pairs of entries; the end is [`NONE`] where it has none.
-fn spans(timeline: &Timeline) -> BTreeMap<u32, Vec<(u32, u32, bool)>> {
+fn spans(timeline: &Timeline, calls: Range<u32>) -> BTreeMap<u32, Vec<(u32, u32, bool)>> {
     let mut found: BTreeMap<u32, Vec<(u32, u32, bool)>> = BTreeMap::new();
     for change in timeline.changes() {
+        if !calls.contains(&change.call) {
+            continue;
+        }
         let of = found.entry(change.call).or_default();
         match change.what {
             Happened::Begun => of.push((change.entry, NONE, true)),
@@ -115,20 +119,17 @@ pub(super) fn detail(model: &Model, at: u32) -> Detail {
             format!("{:<name$} {}", "", ruler.iter().collect::<String>()),
         ),
     ];
-    let mut calls: Vec<_> = spans(timeline).into_iter().collect();
-    if calls.len() > MAX_BARS {
-        let here =
-            calls.partition_point(|(_, spans)| spans.first().is_some_and(|span| span.0 <= at));
-        let from = here
-            .saturating_sub(MAX_BARS / 2)
-            .min(calls.len() - MAX_BARS);
-        calls = calls.split_off(from);
-        calls.truncate(MAX_BARS);
-        lines.push(Line::new(
-            Tone::Faint,
-            format!("{MAX_BARS} calls around the cursor"),
-        ));
+    // calls are numbered in the order in which they begin, file by file
+    let count = timeline.calls.len();
+    let mut window = 0..count as u32;
+    if count > MAX_BARS {
+        let here = timeline.calls.partition_point(|call| call.first <= at);
+        let from = here.saturating_sub(MAX_BARS / 2).min(count - MAX_BARS);
+        window = from as u32..(from + MAX_BARS) as u32;
+        let words = format!("{MAX_BARS} calls around the cursor");
+        lines.push(Line::new(Tone::Faint, words));
     }
+    let calls = spans(timeline, window);
     for (call, spans) in calls {
         let mut bar: Vec<char> = vec![' '; scale.width];
         let mut left_open = false;

@@ -170,10 +170,11 @@ fn text(model: &mut Model, at: u32) -> Detail {
     if entry.what == What::Request {
         return request(model, at);
     }
-    if entry.what == What::Event && entry.part != NONE {
+    if output_index(&timeline, &entry).is_some() {
         let (streamed, pieces) = streamed(model, &timeline, at, &entry);
         if pieces > 0 && entry.item == NONE {
-            title = format!("text · {pieces} pieces so far");
+            let plural = if pieces == 1 { "" } else { "s" };
+            title = format!("text · {pieces} piece{plural} so far");
             lines.extend(lines_of(&streamed));
             return Detail { title, lines };
         }
@@ -196,6 +197,7 @@ fn text(model: &mut Model, at: u32) -> Detail {
 /// What was streamed of an item up to an entry, and in how many pieces.
 fn streamed(model: &mut Model, timeline: &Timeline, at: u32, entry: &Entry) -> (String, usize) {
     let before = timeline.entries.get(..=at as usize).unwrap_or(&[]);
+    let index = output_index(timeline, entry);
     let mut pieces = Vec::new();
     for (number, other) in before.iter().enumerate().rev() {
         if other.file != entry.file || other.exchange != entry.exchange {
@@ -204,7 +206,7 @@ fn streamed(model: &mut Model, timeline: &Timeline, at: u32, entry: &Entry) -> (
         if other.what == What::Request || pieces.len() >= MAX_PIECES {
             break;
         }
-        if other.part == entry.part
+        if output_index(timeline, other) == index
             && other.marks.has(Marks::DELTA)
             && other.name == delta_name(entry, other)
         {
@@ -224,6 +226,12 @@ fn streamed(model: &mut Model, timeline: &Timeline, at: u32, entry: &Entry) -> (
         }
     }
     (whole, count)
+}
+
+/// Which item of its response an event is about.
+fn output_index(timeline: &Timeline, entry: &Entry) -> Option<u32> {
+    let place = timeline.place(entry)?;
+    Some(place.output_index).filter(|index| *index != NONE)
 }
 
 /// Pieces of one kind belong together: a delta's own kind, any kind for another event of the item.

@@ -12,7 +12,7 @@ pub(super) fn refresh(model: &mut Model) {
     let unfiltered = model.filter.is_empty();
     for (number, entry) in timeline.entries.iter().enumerate() {
         let number = number as u32;
-        let shown = (unfiltered || model.filter.passes(timeline, entry))
+        let shown = (unfiltered || model.filter.passes(timeline, number))
             && (model.all || !is_quiet(timeline, entry) || !timeline.changes_at(number).is_empty())
             && (entry.exchange == 0
                 || entry.what == What::Request

@@ -187,10 +187,10 @@ fn label(model: &mut Model, timeline: &Timeline, file: u16, index: ItemIndex) ->
     let mut entry = Entry::new(What::Item, item.line);
     entry.file = file;
     entry.item = index.0;
-    if let Some(Session::Rollout(rollout)) = timeline.files.get(file as usize).map(|it| &it.session)
-        && rollout.era == Era::E0
+    if let Some(of) = timeline.files.get(file as usize)
+        && matches!(&of.session, Session::Rollout(rollout) if rollout.era == Era::E0)
     {
-        entry.place = index.0;
+        entry.place = of.first_place + index.0;
     }
     let source = model.sources.get_mut(file as usize)?;
     let text = timeline

@@ -89,6 +89,12 @@ impl Draft {
         draft
     }
 
+    /// Makes room for the entries of so many lines: a list that grows by itself takes half as much again.
+    pub(super) fn reserve(&mut self, lines: usize) {
+        self.entries.reserve_exact(lines);
+        self.lines.reserve(lines);
+    }
+
     /// Adds an entry and returns its number.
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
         self.entries.push(entry);

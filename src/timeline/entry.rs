@@ -162,8 +162,6 @@ pub struct Entry {
     /// Where its text stands: an index into [`super::Timeline::places`], or [`NONE`] for the whole line. In a rollout of
     /// era E0 the number of its item.
     pub place: u32,
-    /// The `output_index` of an event, or [`NONE`].
-    pub part: u32,
     /// Its name, an index into [`Names`].
     pub name: u16,
     /// Its lane, an index into [`super::Timeline::lanes`], or `u16::MAX`.
@@ -187,7 +185,6 @@ impl Entry {
             exchange: 0,
             turn: 0,
             place: NONE,
-            part: NONE,
             name: 0,
             lane: u16::MAX,
             file: 0,
@@ -210,8 +207,10 @@ pub struct Place {
     pub from: LineNo,
     /// Bytes of that chunk before it.
     pub skip: u32,
-    /// Its length in bytes.
+    /// Its length in bytes; 0 for an event that is a line of its own.
     pub length: u32,
+    /// The `output_index` of the event, or [`NONE`].
+    pub output_index: u32,
 }
 
 /// Names of kinds of lines and events, each kept once.

@@ -76,7 +76,10 @@ impl Filter {
     }
 
     /// Whether an entry passes.
-    pub fn passes(&self, timeline: &Timeline, entry: &Entry) -> bool {
+    pub fn passes(&self, timeline: &Timeline, at: u32) -> bool {
+        let Some(entry) = timeline.entries.get(at as usize) else {
+            return false;
+        };
         let kind = self.kinds.is_empty() || self.kinds.contains(&entry.what);
         let exchange = self.exchange.is_none_or(|number| entry.exchange == number);
         let errors = !self.errors
@@ -91,7 +94,9 @@ impl Filter {
             .as_ref()
             .is_none_or(|name| timeline.lane_name(entry.lane).contains(name.as_str()));
         let call = self.call.as_ref().is_none_or(|id| {
-            (entry.call != NONE && timeline.call_id(entry.call).contains(id.as_str()))
+            let changes = timeline.changes_at(at).iter().map(|change| change.call);
+            let mut calls = changes.chain(Some(entry.call).filter(|call| *call != NONE));
+            calls.any(|call| timeline.call_id(call).contains(id.as_str()))
                 || (entry.what == What::Request && Self::carries(timeline, entry, id))
         });
         kind && exchange && errors && lane && call

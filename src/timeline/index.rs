@@ -31,6 +31,8 @@ pub struct TimelineFile {
     causes: BTreeMap<(ItemIndex, u32), usize>,
     /// The number of its first lane in the timeline.
     first_lane: u16,
+    /// The number of its first place in the timeline; the items of an E0 document have a place each, in their order.
+    pub(crate) first_place: u32,
 }
 
 /// A question beside the calls, and its answer.
@@ -117,6 +119,7 @@ fn finish(name: &str, session: Session, draft: Draft) -> Timeline {
                 .collect(),
             open,
             first_lane: 0,
+            first_place: 0,
         }],
         entries,
         places,
@@ -190,11 +193,7 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
         if entry.call != NONE {
             entry.call += calls;
         }
-        let document = matches!(
-            timeline.files.first().map(|it| &it.session),
-            Some(Session::Rollout(_))
-        );
-        if entry.place != NONE && !document {
+        if entry.place != NONE {
             entry.place += spots;
         }
         moved.push(entry);
@@ -229,6 +228,7 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
         all.files
             .extend(part.files.into_iter().map(|file| TimelineFile {
                 first_lane: base.1,
+                first_place: base.3,
                 ..file
             }));
         all.histories.extend(part.histories.into_iter().map(|lane| {

@@ -49,6 +49,11 @@ impl LineIndex {
         self.end
     }
 
+    /// Makes room for so many lines.
+    pub(super) fn reserve(&mut self, lines: usize) {
+        self.starts.reserve_exact(lines);
+    }
+
     /// Gives up memory that is not needed.
     pub(super) fn shrink(&mut self) {
         self.starts.shrink_to_fit();

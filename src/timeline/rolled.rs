@@ -3,10 +3,10 @@
 mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 
 use super::draft::{Asked, Draft};
-use super::entry::{Marks, NONE, What};
+use super::entry::{Marks, NONE, Place, What};
 use super::lines::{head, micros};
 use super::state::{Closing, Happened};
 use crate::ids::{CallKey, ItemIndex, LineNo};
@@ -16,13 +16,19 @@ use crate::rollout::{Era, Rollout, Step};
 use crate::session::tree::Node;
 use crate::wire::item::{Author, Flags, Item, ItemKind};
 use crate::wire::lines::{Line, LineReader, trim};
-use crate::wire::raw::Object;
+use crate::wire::raw::{Object, range_in};
 use crate::wire::refusal::find;
 
 /// Builds the timeline of a rollout; `reader` gives its own file once more.
-pub(super) fn read<R: Read>(rollout: &Rollout, reader: R) -> io::Result<Draft> {
+pub(super) fn read<R: Read>(rollout: &Rollout, mut reader: R) -> io::Result<Draft> {
     let mut walk = Walk::new(rollout);
-    let mut lines = LineReader::new(reader);
+    let mut document = Vec::new();
+    if rollout.era == Era::E0 {
+        // one value over many lines: it was held as a whole when it was read
+        reader.read_to_end(&mut document)?;
+        walk.draft.places = items_of(&document);
+    }
+    let mut lines = LineReader::new(Cursor::new(document).chain(reader));
     while let Some(line) = lines.next_line()? {
         // what was appended since the session was read is for the next reading
         if line.number > rollout.lines && rollout.lines > 0 {
@@ -37,6 +43,25 @@ pub(super) fn read<R: Read>(rollout: &Rollout, reader: R) -> io::Result<Draft> {
     let mut draft = walk.draft;
     draft.lines.shrink();
     Ok(draft)
+}
+
+/// Where the items of an E0 document stand, if it is whole.
+fn items_of(document: &[u8]) -> Vec<Place> {
+    let Ok(text) = std::str::from_utf8(document) else {
+        return Vec::new();
+    };
+    let whole = text.trim_start_matches('\u{feff}');
+    let items = Object::read(whole).and_then(|it| it.array("items"));
+    let places = items.unwrap_or_default().into_iter().map(|item| {
+        let range = range_in(text, item.get()).unwrap_or(0..0);
+        Place {
+            from: 1,
+            skip: range.start as u32,
+            length: range.len() as u32,
+            output_index: NONE,
+        }
+    });
+    places.collect()
 }
 
 /// What a call of the rollout has come to.
@@ -72,6 +97,18 @@ impl Known {
     }
 }
 
+/// The calls and outputs of one id, as far as lines were read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Paired {
+    pair: Pair,
+    /// The first call's item.
+    first: u32,
+    /// How many calls there are.
+    calls: u32,
+    /// How many of them, the last ones, have no output.
+    left: u32,
+}
+
 struct Walk<'a> {
     rollout: &'a Rollout,
     draft: Draft,
@@ -85,7 +122,9 @@ struct Walk<'a> {
     node: Node,
     /// Whether the last item was made by the model.
     model_run: bool,
-    pairs: BTreeMap<CallKey, (Pair, Vec<ItemIndex>, usize)>,
+    /// The pairs by number; the calls behind the first one of an id stand in `doubles`.
+    pairs: Vec<Paired>,
+    doubles: BTreeMap<CallKey, Vec<ItemIndex>>,
     known: BTreeMap<ItemIndex, Known>,
     /// Calls with a place in the history, by place.
     placed: BTreeMap<u32, ItemIndex>,
@@ -109,6 +148,7 @@ struct Chained {
 impl<'a> Walk<'a> {
     fn new(rollout: &'a Rollout) -> Self {
         let mut draft = Draft::new();
+        draft.reserve(rollout.lines as usize);
         let name = rollout.meta.thread_id.clone();
         draft.lane(
             name.unwrap_or_else(|| "lane-1".to_owned()),
@@ -124,7 +164,8 @@ impl<'a> Walk<'a> {
             effective: Effective::new(rollout.era),
             node: Node::ROOT,
             model_run: false,
-            pairs: BTreeMap::new(),
+            pairs: vec![Paired::default(); rollout.items.call_count()],
+            doubles: BTreeMap::new(),
             known: BTreeMap::new(),
             placed: BTreeMap::new(),
             kept: None,
@@ -285,13 +326,13 @@ impl<'a> Walk<'a> {
     }
 
     fn tool(&mut self, key: CallKey, at: u32, what: Happened) {
-        let Some((_, items, _)) = self.pairs.get(&key) else {
-            return;
-        };
         // several calls of one id: the newest one
-        let call = items
-            .last()
-            .and_then(|item| self.known.get(item))
+        let count = self.pairs.get(key.index()).map_or(0, |it| it.calls);
+        let newest = count
+            .checked_sub(1)
+            .and_then(|last| self.call_at(key, last as usize));
+        let call = newest
+            .and_then(|item| self.known.get(&item))
             .map(|it| it.call);
         if let Some(call) = call {
             self.draft.happened(at, call, what);
@@ -340,22 +381,30 @@ impl<'a> Walk<'a> {
         } else {
             self.mark(at, Marks::OUTPUT);
         }
-        let (pair, calls, left) = self.pairs.entry(key).or_default();
-        if item.kind.is_call() {
-            calls.push(index);
-        }
+        let Some(paired) = self.pairs.get_mut(key.index()) else {
+            return;
+        };
         // outputs answer calls in order: those left over are the last ones
-        let end = calls.len() - usize::from(item.kind.is_call());
-        let was = end.saturating_sub(*left)..end;
-        pair.add(0, item.kind);
-        *left = (pair.unanswered() as usize).min(calls.len());
-        let is = calls.len() - *left..calls.len();
+        let end = paired.calls as usize;
+        let was = end.saturating_sub(paired.left as usize)..end;
+        if item.kind.is_call() {
+            if paired.calls == 0 {
+                paired.first = index.0;
+            } else {
+                self.doubles.entry(key).or_default().push(index);
+            }
+            paired.calls += 1;
+        }
+        paired.pair.add(0, item.kind);
+        paired.left = paired.pair.unanswered().min(paired.calls);
+        let end = paired.calls as usize;
+        let is = end - paired.left as usize..end;
         let touched: Vec<(ItemIndex, bool)> = (was.start.min(is.start)..was.start.max(is.start))
             .chain(was.end..is.end)
             .filter(|place| was.contains(place) != is.contains(place))
-            .filter_map(|place| Some((*calls.get(place)?, is.contains(&place))))
+            .filter_map(|place| Some((self.call_at(key, place)?, is.contains(&place))))
             .collect();
-        let answered = calls.last().copied();
+        let answered = end.checked_sub(1).and_then(|last| self.call_at(key, last));
         let mut told = None;
         for (item, open) in touched {
             self.settle(item, at, Closing::Written, |known| known.raw = open);
@@ -371,6 +420,14 @@ impl<'a> Walk<'a> {
             && let Some(entry) = self.draft.entry_mut(at)
         {
             entry.call = call;
+        }
+    }
+
+    /// The item of one of the calls of an id.
+    fn call_at(&self, key: CallKey, place: usize) -> Option<ItemIndex> {
+        match place.checked_sub(1) {
+            None => Some(ItemIndex(self.pairs.get(key.index())?.first)),
+            Some(behind) => self.doubles.get(&key)?.get(behind).copied(),
         }
     }
 

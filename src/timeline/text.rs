@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use serde_json::Value;
 
 use super::chunk;
-use super::entry::{Entry, NONE, What};
+use super::entry::{Entry, NONE, Place, What};
 use super::index::Timeline;
 use crate::rollout::Era;
 use crate::session::Session;
@@ -76,9 +76,19 @@ impl Timeline {
     pub fn range(&self, entry: &Entry) -> Option<std::ops::Range<u64>> {
         let file = self.files.get(entry.file as usize)?;
         if entry.place != NONE && self.is_document(entry) {
-            return Some(0..file.lines.bytes());
+            let place = self.places.get(entry.place as usize)?;
+            let start = u64::from(place.skip);
+            return Some(start..start + u64::from(place.length));
         }
         file.lines.range(entry.line)
+    }
+
+    /// Where the text of an event stands, for those that are no line of their own.
+    pub fn place(&self, entry: &Entry) -> Option<Place> {
+        if entry.what != What::Event {
+            return None;
+        }
+        self.places.get(entry.place as usize).copied()
     }
 
     fn is_document(&self, entry: &Entry) -> bool {
@@ -95,13 +105,17 @@ impl Timeline {
     /// What reading returns.
     pub fn text(&self, entry: &Entry, source: &mut dyn Source, max: u64) -> io::Result<Text> {
         if entry.place != NONE && self.is_document(entry) {
-            let line = self.line(entry, source, MAX_SHOWN.max(max) * 16)?;
-            let item = Object::read(&line.text)
-                .and_then(|it| it.array("items"))
-                .and_then(|it| it.get(entry.place as usize).map(|raw| raw.get().to_owned()));
-            return Ok(whole(item.unwrap_or_default()));
+            // what stands in a document that is torn is not found again
+            let range = self.range(entry).unwrap_or(0..0);
+            let found = bytes(source, &range, max)?;
+            return Ok(Text {
+                length: range.end - range.start,
+                whole: found.len() as u64 == range.end - range.start,
+                text: String::from_utf8_lossy(&found).into_owned(),
+            });
         }
-        if entry.what == What::Event && entry.place != NONE {
+        let place = self.place(entry);
+        if place.is_some_and(|place| place.length > 0) {
             return self.streamed(entry, source, max);
         }
         let line = self.line(entry, source, max)?;
@@ -117,10 +131,8 @@ impl Timeline {
 
     /// The data of an event of a stream.
     fn streamed(&self, entry: &Entry, source: &mut dyn Source, max: u64) -> io::Result<Text> {
-        let (Some(place), Some(file)) = (
-            self.places.get(entry.place as usize),
-            self.files.get(entry.file as usize),
-        ) else {
+        let (Some(place), Some(file)) = (self.place(entry), self.files.get(entry.file as usize))
+        else {
             return Ok(Text::default());
         };
         let wanted = u64::from(place.skip) + u64::from(place.length);

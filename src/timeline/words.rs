@@ -219,7 +219,13 @@ impl Timeline {
                         text: said.text,
                     };
                 }
-                let mut words = summary(of);
+                let mut words = match of.get("item") {
+                    Some(item) => {
+                        let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or("");
+                        format!("{} {} {}", text("type"), text("id"), summary(item))
+                    }
+                    None => summary(of),
+                };
                 if let Some(id) = of.get("call_id").and_then(Value::as_str) {
                     words = format!("{id} {words}");
                 }

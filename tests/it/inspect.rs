@@ -168,6 +168,41 @@ fn compressed_files_requests_and_logs_are_read() {
     assert_eq!(plain.out, piped.out);
 }
 
+#[test]
+fn a_document_of_the_typescript_client_is_read_item_by_item() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path().join("rollout.json");
+    let items = (0..40).map(|n| serde_json::json!({"type": "function_call", "id": format!("fc_{n}"), "call_id": format!("call_{n}"), "name": "shell", "arguments": "{}"}));
+    let document = serde_json::json!({"session": {"id": "a", "timestamp": "2025-05-01T00:00:00Z"}, "items": items.collect::<Vec<_>>()});
+    std::fs::write(&path, serde_json::to_string_pretty(&document).unwrap()).unwrap();
+    let done = sandbox.run(&["inspect", path.to_str().unwrap()]);
+    assert!(done.out.contains("call shell call_39 {}"), "{}", done.out);
+    assert!(done.out.contains("40 open at the end"), "{}", done.out);
+    let value = sandbox
+        .run(&["inspect", path.to_str().unwrap(), "--format", "json"])
+        .json();
+    assert_eq!(
+        (&value["calls"][39]["name"], &value["calls"][39]["call_id"]),
+        (&"shell".into(), &"call_39".into())
+    );
+}
+
+#[test]
+fn the_help_text() {
+    assert_snapshot!("help_inspect", run(&["inspect", "--help"]).text());
+    let done = run(&["inspect", SECOND_STREAM, "--follow"]);
+    assert_eq!(done.status, 2);
+    let done = run(&[
+        "inspect",
+        SECOND_STREAM,
+        "--filter",
+        "errors",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(done.json()["error"]["kind"], "usage");
+}
+
 /// A parent and the sub-agent it spawned, as Codex writes them; the files are made by hand.
 fn family(sandbox: &Sandbox) -> (String, String) {
     let folder = sandbox.path().join("codex/sessions/2026/11/20");

@@ -157,9 +157,9 @@ pub fn write(
     let mut ids = Ids::default();
     let mut lanes: BTreeMap<u16, usize> = BTreeMap::new();
     let mut exchanges: BTreeMap<(u16, u32), usize> = BTreeMap::new();
-    for entry in &timeline.entries {
+    for (at, entry) in timeline.entries.iter().enumerate() {
         if matches!(entry.what, What::Session | What::Connection | What::Meta)
-            || !filter.passes(timeline, entry)
+            || !filter.passes(timeline, at as u32)
         {
             continue;
         }

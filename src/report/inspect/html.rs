@@ -60,10 +60,7 @@ pub fn write(
     out.write_all(TOOLS.as_bytes())?;
     // the filter that was given on the command line leaves out what does not pass
     let shown: Vec<u32> = (0..timeline.entries.len() as u32)
-        .filter(|at| {
-            let entry = timeline.entries.get(*at as usize);
-            entry.is_some_and(|entry| filter.passes(timeline, entry))
-        })
+        .filter(|at| filter.passes(timeline, *at))
         .collect();
     block(out, "id=\"meta\"", &meta(timeline, &shown))?;
     let mut texts = Texts::default();

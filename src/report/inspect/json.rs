@@ -1,36 +1,64 @@
 //! The timeline as one JSON document.
 
+use std::cell::RefCell;
+use std::io;
+
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::replay::client;
 use crate::report::json::{SCHEMA, problems};
+use crate::report::lazy::{Each, write_pretty};
 use crate::session::Session;
 use crate::session::exchange::{Exchange, NO_LANE, Purpose, Recording};
 use crate::session::format::{cause_name, transport_name};
-use crate::session::label::Labels;
-use crate::timeline::{Ask, Call, Entry, Marks, NONE, Timeline, What};
+use crate::timeline::text::item_of;
+use crate::timeline::words::MAX_SAID;
+use crate::timeline::{Ask, Call, Entry, Marks, NONE, Source, Timeline, What};
 use crate::wire::event::Terminal;
 
-/// The document. `labels` name the tools of calls in rollouts, by file.
-pub fn document(timeline: &Timeline, labels: &[Labels]) -> Value {
-    let files: Vec<Value> = (0..timeline.files.len() as u16)
-        .filter_map(|at| file(timeline, at))
-        .collect();
-    json!({
-        "schema": SCHEMA,
-        "files": files,
-        "lanes": timeline.lanes.iter().map(|lane| json!({
-            "name": lane.name,
-            "parent": lane.parent,
-            "file": lane.file,
-        })).collect::<Vec<_>>(),
-        "turns": turns(timeline),
-        "exchanges": exchanges(timeline),
-        "calls": (0..timeline.calls.len() as u32).filter_map(|at| call(timeline, at, labels)).collect::<Vec<_>>(),
-        "asks": timeline.asks.iter().map(|it| ask(timeline, it)).collect::<Vec<_>>(),
-        "cuts": marked(timeline, Marks::CUT),
-        "refusals": refusals(timeline),
-    })
+/// Writes the document. Long lists are written as they are made.
+///
+/// # Errors
+/// What reading a file again, or writing, returns.
+pub fn write(
+    out: &mut dyn io::Write,
+    timeline: &Timeline,
+    sources: &mut [Box<dyn Source>],
+) -> io::Result<()> {
+    let sources = RefCell::new(sources);
+    let calls = 0..timeline.calls.len() as u32;
+    write_pretty(
+        out,
+        &Document {
+            schema: SCHEMA,
+            files: Each(|| (0..timeline.files.len() as u16).filter_map(|at| file(timeline, at))),
+            lanes: Each(|| {
+                timeline.lanes.iter().map(
+                    |lane| json!({"name": lane.name, "parent": lane.parent, "file": lane.file}),
+                )
+            }),
+            turns: Each(|| turns(timeline)),
+            exchanges: Each(|| exchanges(timeline)),
+            calls: Each(|| calls.clone().filter_map(|at| call(timeline, at, &sources))),
+            asks: Each(|| timeline.asks.iter().map(|it| ask(timeline, it))),
+            cuts: Each(|| marked(timeline, Marks::CUT)),
+            refusals: Each(|| refusals(timeline)),
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct Document<A, B, C, D, E, F, G, H> {
+    schema: u32,
+    files: A,
+    lanes: B,
+    turns: C,
+    exchanges: D,
+    calls: E,
+    asks: F,
+    cuts: G,
+    refusals: H,
 }
 
 fn file(timeline: &Timeline, at: u16) -> Option<Value> {
@@ -70,7 +98,7 @@ fn since(timeline: &Timeline, entry: &Entry) -> Option<i64> {
     Some(entry.time()? - first)
 }
 
-fn turns(timeline: &Timeline) -> Vec<Value> {
+fn turns(timeline: &Timeline) -> impl Iterator<Item = Value> + '_ {
     let mut found: Vec<(u16, u32, u32, u32)> = Vec::new();
     let mut last: std::collections::BTreeMap<u16, usize> = std::collections::BTreeMap::new();
     for (at, entry) in timeline.entries.iter().enumerate() {
@@ -87,28 +115,26 @@ fn turns(timeline: &Timeline) -> Vec<Value> {
             }
         }
     }
-    let turns = found.into_iter().map(|(lane, turn, first, last)| {
+    found.into_iter().map(move |(lane, turn, first, last)| {
         json!({
             "lane": timeline.lane_name(lane),
             "turn": turn,
             "first": place(timeline, first),
             "last": place(timeline, last),
         })
-    });
-    turns.collect()
+    })
 }
 
-fn exchanges(timeline: &Timeline) -> Vec<Value> {
+fn exchanges(timeline: &Timeline) -> impl Iterator<Item = Value> + '_ {
     let requests = timeline
         .entries
         .iter()
         .filter(|entry| entry.what == What::Request);
-    let found = requests.filter_map(|entry| {
+    requests.filter_map(|entry| {
         let recording = timeline.recording(entry.file)?;
         let exchange = timeline.exchange(entry)?;
         Some(exchange_value(timeline, entry, recording, exchange))
-    });
-    found.collect()
+    })
 }
 
 fn exchange_value(
@@ -159,20 +185,21 @@ fn terminal(terminal: Terminal) -> &'static str {
     }
 }
 
-fn call(timeline: &Timeline, at: u32, labels: &[Labels]) -> Option<Value> {
+fn call(timeline: &Timeline, at: u32, sources: &RefCell<&mut [Box<dyn Source>]>) -> Option<Value> {
     let call: &Call = timeline.calls.get(at as usize)?;
     let open = call.closed == NONE && call.opened != NONE;
     let cause = timeline.cause(at).filter(|_| open);
     let name = match timeline.recording(call.file) {
-        Some(recording) => recording.labels.get(call.item.0 as usize),
-        None => labels
-            .get(call.file as usize)
-            .and_then(|labels| labels.get(&call.item)),
+        Some(recording) => recording
+            .labels
+            .get(call.item.0 as usize)
+            .and_then(|label| label.name.as_deref().map(str::to_owned)),
+        None => read_name(timeline, call, *sources.borrow_mut()),
     };
     Some(json!({
         "call_id": timeline.call_id(at),
         "type": call.kind.name(),
-        "name": name.and_then(|label| label.name.as_deref()),
+        "name": name,
         "lane": timeline.lane_name(call.lane),
         "begun": place(timeline, call.first),
         "opened": place(timeline, call.opened),
@@ -183,6 +210,16 @@ fn call(timeline: &Timeline, at: u32, labels: &[Labels]) -> Option<Value> {
         "tool": cause.map(|it| it.tool.name()),
         "effective": cause.map(|it| it.effective),
     }))
+}
+
+/// The tool's name, read again from the line of the call; none for what a compaction brought along.
+fn read_name(timeline: &Timeline, call: &Call, sources: &mut [Box<dyn Source>]) -> Option<String> {
+    let entry = timeline.entries.get(call.first as usize)?;
+    let source = sources.get_mut(entry.file as usize)?;
+    let text = timeline.text(entry, source, MAX_SAID).ok()?;
+    let value: Value = serde_json::from_str(&text.text).ok()?;
+    let name = item_of(&value)?.get("name")?.as_str()?;
+    Some(name.to_owned())
 }
 
 fn ask(timeline: &Timeline, ask: &Ask) -> Value {

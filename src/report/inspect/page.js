@@ -60,16 +60,17 @@
     }
     return found;
   };
-  const passes = (e) =>
+  const passes = (e, at) =>
     (showAll || !(e[MARKS] & QUIET)) &&
     (!filter.errors || e[MARKS] & (REFUSAL | CUT | OPEN | PROBLEM)) &&
     (!filter.kind || filter.kind.split(",").includes(meta.whats[e[WHAT]])) &&
     (!filter.exchange || String(e[EXCHANGE]) === filter.exchange) &&
     (!filter.lane || (e[LANE] !== null && meta.lanes[e[LANE]].name.includes(filter.lane))) &&
-    (!filter.call || (e[CALL] !== null && meta.calls[e[CALL]].id.includes(filter.call)));
+    (!filter.call || (e[CALL] !== null && meta.calls[e[CALL]].id.includes(filter.call)) ||
+      (touches.get(at) || []).some((call) => call.id.includes(filter.call)));
   const refilter = () => {
     rows = [];
-    for (let at = 0; at < entries.length; at++) if (passes(entries[at])) rows.push(at);
+    for (let at = 0; at < entries.length; at++) if (passes(entries[at], at)) rows.push(at);
     space.style.height = rows.length * ROW + "px";
     counts();
     drawRows();
@@ -102,8 +103,10 @@
   const hash = (e) => (e[FILE] ? `#F${e[FILE] + 1}L${e[LINE]}` : `#L${e[LINE]}`);
 
   // --- the calls: spans of [from, to, half] by entry
-  const changed = new Map();
+  const changed = new Map(), touches = new Map();
+  const touch = (at, call) => { if (at !== null) { const of = touches.get(at); if (of) of.push(call); else touches.set(at, [call]); } };
   meta.calls.forEach((call) => call.spans.forEach(([from, to, half]) => {
+    touch(from, call); touch(to, call);
     if (!half) changed.set(from, changed.get(from) === "●" ? "◐" : "○");
     if (!half && to !== null) changed.set(to, changed.get(to) === "○" ? "◐" : "●");
   }));

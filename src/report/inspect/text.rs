@@ -63,7 +63,7 @@ pub fn write(
     let many = timeline.lanes.len() > 1;
     for (at, entry) in timeline.entries.iter().enumerate() {
         let at = at as u32;
-        if !filter.passes(timeline, entry) {
+        if !filter.passes(timeline, at) {
             continue;
         }
         let changes = timeline.changes_at(at);

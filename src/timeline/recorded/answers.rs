@@ -96,6 +96,7 @@ impl Walk<'_> {
             from,
             skip: (frame.raw.start - start) as u32,
             length: (frame.raw.end - frame.raw.start) as u32,
+            output_index: NONE,
         });
         if let Some(data) = &frame.data {
             self.event(number, data, frame.event.as_deref(), line, time, place);
@@ -134,9 +135,20 @@ impl Walk<'_> {
         if name.rsplit('.').next() == Some("delta") {
             entry.marks.set(Marks::DELTA);
         }
-        if let Some(index) = head.as_ref().and_then(|head| head.output_index) {
-            entry.part = u32::try_from(index).unwrap_or(NONE);
-        }
+        let index = head.as_ref().and_then(|head| head.output_index);
+        let output_index = index.and_then(|it| u32::try_from(it).ok());
+        let place = match (place, output_index) {
+            (None, None) => None,
+            (place, index) => Some(Place {
+                output_index: index.unwrap_or(NONE),
+                ..place.unwrap_or(Place {
+                    from: line,
+                    skip: 0,
+                    length: 0,
+                    output_index: NONE,
+                })
+            }),
+        };
         let at = self.placed(entry, place);
         let Some(live) = self.live.get_mut(&number) else {
             return;

@@ -98,7 +98,7 @@ impl Walk<'_> {
         let Some(items) = self.brought.get(&key).cloned() else {
             return;
         };
-        let on_file = self.pairs.get(&key).is_some_and(|(_, _, left)| *left > 0);
+        let on_file = self.pairs.get(key.index()).is_some_and(|it| it.left > 0);
         let open = self
             .kept
             .as_ref()
