@@ -10,10 +10,16 @@ pub(super) fn refresh(model: &mut Model) {
     let timeline = &model.timeline;
     let mut rows = Vec::new();
     let unfiltered = model.filter.is_empty();
+    // changes stand in the order of their entries
+    let mut changes = timeline.changes().iter().peekable();
     for (number, entry) in timeline.entries.iter().enumerate() {
         let number = number as u32;
+        let mut changed = false;
+        while changes.next_if(|change| change.entry <= number).is_some() {
+            changed = true;
+        }
         let shown = (unfiltered || model.filter.passes(timeline, number))
-            && (model.all || !is_quiet(timeline, entry) || !timeline.changes_at(number).is_empty())
+            && (model.all || !is_quiet(timeline, entry) || changed)
             && (entry.exchange == 0
                 || entry.what == What::Request
                 || entry.marks.has(Marks::TURN)

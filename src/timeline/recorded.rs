@@ -4,7 +4,7 @@ mod answers;
 mod contexts;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
 
 use super::chunk;
@@ -46,7 +46,7 @@ struct Live {
     framer: Framer,
     fold: ResponseFold,
     /// Chunk lines whose bytes are not all told yet: line, first byte, length.
-    chunks: Vec<(LineNo, u64, u64)>,
+    chunks: VecDeque<(LineNo, u64, u64)>,
     bytes: u64,
     done: usize,
     /// Calls that were begun and are not whole yet.

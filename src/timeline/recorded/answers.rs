@@ -68,7 +68,8 @@ impl Walk<'_> {
             }
             return;
         }
-        live.chunks.push((line, live.bytes, bytes.len() as u64));
+        live.chunks
+            .push_back((line, live.bytes, bytes.len() as u64));
         live.bytes += bytes.len() as u64;
         let frames = live.framer.push(&bytes);
         for frame in frames {
@@ -77,8 +78,10 @@ impl Walk<'_> {
         // what was told needs no chunk any more
         if let Some(live) = self.live.get_mut(&number) {
             let told = live.framer.told();
-            live.chunks
-                .retain(|(_, start, length)| start + length > told);
+            let is_told = |(_, start, length): &(LineNo, u64, u64)| start + length <= told;
+            while live.chunks.front().is_some_and(is_told) {
+                live.chunks.pop_front();
+            }
         }
     }
 
@@ -287,7 +290,8 @@ impl Walk<'_> {
             else {
                 break;
             };
-            if way.contains(&base) {
+            // what an exchange goes on from was asked before it
+            if base < exchange {
                 break;
             }
             way.push(base);
