@@ -17,18 +17,29 @@ use std::path::Path;
 
 use generate::Shape;
 use measure::{Scratch, bare, median, megabytes, replay_often, speed};
-use responses_replay::check::{self, Checked};
+use responses_replay::check::{self, Checked, Watched};
+use responses_replay::redact::Lookout;
 use responses_replay::rollout::NoLibrary;
 use responses_replay::rollout::reader;
 use responses_replay::session::Session;
 use responses_replay::strategy::Options;
 
-fn checked(path: &Path) -> io::Result<Checked> {
+/// The same without a look at what may be a secret.
+fn judged(path: &Path) -> io::Result<Checked> {
     let rollout = reader::read(File::open(path)?, &NoLibrary).map_err(io::Error::other)?;
     Ok(check::check(
         &Session::Rollout(rollout),
         &Options::default(),
     ))
+}
+
+fn checked(path: &Path) -> io::Result<Checked> {
+    let mut lookout = Lookout::default();
+    let file = Watched::new(File::open(path)?, &mut lookout);
+    let rollout = reader::read(file, &NoLibrary).map_err(io::Error::other)?;
+    let mut checked = check::check(&Session::Rollout(rollout), &Options::default());
+    checked.add_secrets(&lookout.finish());
+    Ok(checked)
 }
 
 fn main() -> io::Result<()> {
@@ -41,6 +52,7 @@ fn main() -> io::Result<()> {
     let scratch = Scratch::rollout(Shape::long(bytes))?;
 
     let ours = median(repeats, || checked(&scratch.path))?;
+    let blind = median(repeats, || judged(&scratch.path))?;
     let least = median(repeats, || bare(&scratch.path))?;
     let (command, peak) = replay_often(repeats, &["check"], &scratch.path)?;
 
@@ -54,6 +66,7 @@ fn main() -> io::Result<()> {
     )?;
     writeln!(out, "bare loop       {:>6} MB/s", speed(size, least))?;
     writeln!(out, "check           {:>6} MB/s", speed(size, ours))?;
+    writeln!(out, "without secrets {:>6} MB/s", speed(size, blind))?;
     let ratio = least.as_secs_f64() / ours.as_secs_f64();
     writeln!(out, "ratio           {ratio:>6.2}")?;
     writeln!(

@@ -6,14 +6,17 @@
 mod finding;
 mod recorded;
 mod rolled;
+mod secrets;
 
 use crate::contract::Outcome;
+use crate::redact::Sighting;
 use crate::session::Session;
 use crate::strategy::{self, Judged, Options, Run, Verdict};
 use crate::timeline::{self, OpenCall};
 use crate::wire::item::Items;
 
 pub use finding::{Finding, Rule, Severity};
+pub use secrets::Watched;
 
 use finding::Findings;
 
@@ -26,6 +29,14 @@ pub struct Checked {
     pub run: Run,
     /// The calls that are open at the end.
     pub open_calls: Vec<OpenCall>,
+}
+
+impl Checked {
+    /// Adds what was seen of secrets while the session was read, see [`Watched`].
+    pub fn add_secrets(&mut self, seen: &[Sighting]) {
+        self.findings.extend(seen.iter().map(secrets::finding));
+        finding::sort(&mut self.findings);
+    }
 }
 
 /// Checks a session.

@@ -10,9 +10,12 @@ mod explain;
 mod input;
 mod inspect;
 mod labels;
+mod now;
 mod output;
 mod pages;
+mod record;
 mod replay;
+mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -32,6 +35,10 @@ pub struct Environment {
     pub no_color: bool,
     /// Whether `CI` is set.
     pub ci: bool,
+    /// What decides where a client's requests would go.
+    pub client: crate::client::plan::Environment,
+    /// The time at the start, since 1970.
+    pub now: std::time::Duration,
 }
 
 impl Environment {
@@ -51,6 +58,10 @@ impl Environment {
                 .or_else(|| home.map(|home| home.join(".codex"))),
             no_color: set("NO_COLOR").is_some(),
             ci: set("CI").is_some(),
+            client: crate::client::plan::Environment::of(std::env::vars_os()),
+            now: std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 }
@@ -76,8 +87,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         None => replay::run(&cli.replay, environment, &mut output),
         Some(Verb::Explain(args)) => explain::run(args, environment, &mut output),
         Some(Verb::Check(args)) => check::run(args, environment, &mut output),
+        Some(Verb::Record(args)) => record::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
+        Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),
     };

@@ -6,9 +6,11 @@
 #[cfg(test)]
 mod corpus;
 mod exchanges;
+mod redacted;
 mod request_log;
 
 pub use exchanges::from_exchanges;
+pub use redacted::{Hidden, highest_placeholder, redact_recording, redact_text};
 pub use request_log::from_lab_log;
 
 use std::io::{self, Read};

@@ -4,6 +4,8 @@
 //! is. Worlds differ in what a cut response leaves stored, so it keeps three books side by side. Contexts are nodes of
 //! one tree; nothing is copied when a conversation goes on.
 
+pub mod served;
+
 use std::collections::BTreeMap;
 
 use crate::contract::Stored;
@@ -112,6 +114,65 @@ impl Endpoint {
             seen: BTreeMap::new(),
             has_references: items.iter().any(refers),
             resolved: Default::default(),
+        }
+    }
+
+    /// A server for requests that are not known yet: inputs grow in its tree, any item may be referred to.
+    pub fn live() -> Self {
+        Self {
+            has_references: true,
+            ..Self::new(Tree::default(), &Items::default())
+        }
+    }
+
+    /// What a request means to the server that keeps `stored` of a cut response.
+    pub fn context_with(
+        &mut self,
+        items: &dyn Fn(ItemIndex) -> Option<Item>,
+        request: &Incoming,
+        stored: Stored,
+    ) -> Context {
+        self.context(items, request, stored)
+    }
+
+    /// Opens or replaces a conversation that holds the items of `node`.
+    pub fn set_conversation(&mut self, conversation: u32, node: Node) {
+        for book in &mut self.books {
+            book.conversations.insert(conversation, (node, false));
+        }
+    }
+
+    /// What a conversation holds, on the server that keeps `stored` of a cut response.
+    pub fn conversation(&self, conversation: u32, stored: Stored) -> Option<Node> {
+        let book = self.books.get(stored as usize)?;
+        book.conversations.get(&conversation).map(|(node, _)| *node)
+    }
+
+    /// Forgets a conversation; returns whether there was one.
+    pub fn drop_conversation(&mut self, conversation: u32) -> bool {
+        let mut any = false;
+        for book in &mut self.books {
+            any |= book.conversations.remove(&conversation).is_some();
+        }
+        any
+    }
+
+    /// Forgets a response: nothing can go on from it.
+    pub fn drop_response(&mut self, key: ResponseKey) {
+        self.forget(key);
+    }
+
+    /// Forgets what a WebSocket connection remembered: it is closed.
+    pub fn disconnected(&mut self, connection: u32) {
+        let range = (connection, 0)..=(connection, u32::MAX);
+        let gone: Vec<((u32, u32), ResponseKey)> = self
+            .latest
+            .range(range)
+            .map(|(lane, key)| (*lane, *key))
+            .collect();
+        for (lane, key) in gone {
+            self.latest.remove(&lane);
+            self.forget(key);
         }
     }
 
@@ -324,7 +385,14 @@ impl Endpoint {
             && request.connection.is_some()
             && let Some(previous) = request.previous
         {
-            self.forget(previous);
+            // what is stored can be loaded again, and what another connection remembers is its own
+            for book in &mut self.books {
+                if let Some(kept) = book.responses.get_mut(&previous)
+                    && kept.is_some_and(|kept| kept.connection == request.connection)
+                {
+                    *kept = None;
+                }
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod contract;
 pub mod convert;
@@ -13,10 +14,15 @@ pub mod ids;
 pub mod inspect;
 pub mod ledger;
 pub mod locate;
+pub mod mock;
+pub mod proxy;
 pub mod record;
+pub mod redact;
 pub mod replay;
 pub mod report;
 pub mod rollout;
+
+pub mod serve;
 pub mod session;
 pub mod strategy;
 pub mod timeline;

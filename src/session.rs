@@ -11,7 +11,7 @@ mod clients;
 pub mod delta;
 pub mod exchange;
 pub mod exchanges;
-mod fingerprint;
+pub(crate) mod fingerprint;
 pub mod format;
 pub mod label;
 pub mod lanes;

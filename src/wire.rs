@@ -4,6 +4,7 @@
 //! becomes a [`lines::Problem`] or stays as it came, never a panic.
 
 pub mod event;
+pub mod failure;
 pub mod item;
 pub mod lenient;
 pub mod lines;
@@ -11,3 +12,4 @@ pub mod raw;
 pub mod refusal;
 pub mod request;
 pub mod sse;
+pub mod websocket;

@@ -34,6 +34,7 @@ pub enum Rule {
     PreviousResponseNotFound,
     AnswerDisagrees,
     Refused,
+    LooksLikeSecret,
 }
 
 impl Rule {
@@ -59,6 +60,7 @@ impl Rule {
             Self::PreviousResponseNotFound => "previous_response_not_found",
             Self::AnswerDisagrees => "answer_disagrees",
             Self::Refused => "refused",
+            Self::LooksLikeSecret => "looks_like_secret",
         }
     }
 
@@ -222,9 +224,14 @@ impl Findings {
             "a request was refused".clone_into(&mut finding.message);
             found.push(finding);
         }
-        found.sort_by_key(|finding| (finding.line, finding.severity, finding.rule, finding.call));
+        sort(&mut found);
         found
     }
+}
+
+/// Puts findings into the order in which they are told.
+pub(super) fn sort(found: &mut [Finding]) {
+    found.sort_by_key(|finding| (finding.line, finding.severity, finding.rule, finding.call));
 }
 
 /// What a rule says of an item.
@@ -265,5 +272,6 @@ pub(super) fn sentence(rule: Rule, item: ItemKind, id: &str) -> String {
         }
         Rule::AnswerDisagrees => "the recorded answer contradicts the contract".to_owned(),
         Rule::Refused => "a request was refused".to_owned(),
+        Rule::LooksLikeSecret => "something looks like a secret".to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -86,9 +88,11 @@ use concat_help;
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Explain(ExplainArgs),
+    Record(RecordArgs),
     Check(CheckArgs),
     Convert(ConvertArgs),
     Inspect(InspectArgs),
+    Serve(Box<ServeArgs>),
     /// Print completions for a shell
     ///
     /// For example, for bash: replay completions bash > ~/.local/share/bash-completion/completions/replay
@@ -196,10 +200,111 @@ pub struct ExplainArgs {
     pub text_only: bool,
 }
 
+/// Record what goes over the wire between a client and an endpoint
+///
+/// Starts a proxy on this machine. A client that has a base URL is pointed at it; what passes is forwarded unchanged and
+/// written to a file: every request, every chunk of every answer with its time, and how each ended. The file is there up to
+/// the last line whatever happens to the client or to the recorder.
+///
+/// Secrets are taken out before they are written. Without -o the file is named by its time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  replay record -o session.jsonl -- codex exec \"fix the test\"
+  replay record -o session.jsonl -- python agent.py
+  replay record --listen 127.0.0.1:8787 --upstream https://api.openai.com/v1")]
+pub struct RecordArgs {
+    /// The file to write, or a folder for a file named by its time
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The base URL of the endpoint (can be repeated, for clients with several)
+    ///
+    /// By default what the client would use by itself: OPENAI_BASE_URL, what Codex is configured for, else
+    /// https://api.openai.com/v1. A client's path must begin with the path of one of them, and goes on unchanged.
+    #[arg(long, value_name = "URL")]
+    pub upstream: Vec<String>,
+    /// Where clients connect to [default: 127.0.0.1:0, any free port]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Write host:port into this file once clients can connect
+    #[arg(long, value_name = "FILE")]
+    pub port_file: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Force every batch of lines to the disk
+    #[arg(long)]
+    pub fsync: bool,
+    /// Read an answer to its end when its client has left
+    ///
+    /// By default the upstream's connection is closed with the client's. Draining may change what a server stores, so the
+    /// file says that it was done.
+    #[arg(long)]
+    pub drain: bool,
+    /// Answer 502 where no upstream can be reached, in place of closing the connection
+    #[arg(long)]
+    pub bad_gateway: bool,
+    /// Take out whatever this regular expression matches, beside what is always taken out (can be repeated)
+    #[arg(long, value_name = "REGEX")]
+    pub redact: Vec<String>,
+    /// Write this header as it is (can be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub keep_header: Vec<String>,
+    /// What the client is, where its name does not tell
+    #[arg(long, value_enum, default_value_t = ClientChoice::Auto)]
+    pub client: ClientChoice,
+    /// Record this event stream of the client too
+    ///
+    /// It is copied on its way, which the client does not notice; for tui-log the client is asked to write one.
+    #[arg(long, value_enum, value_name = "STREAM", requires = "command")]
+    pub client_events: Option<EventsChoice>,
+    /// Whose certificates are trusted
+    #[arg(long, value_enum, default_value_t = RootsChoice::Both)]
+    pub tls_roots: RootsChoice,
+    /// The client to start, with its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[expect(missing_docs, reason = "the help texts say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientChoice {
+    /// Tell by the name of the program
+    Auto,
+    /// Codex: it is told where to go by -c settings, and its rollouts are followed
+    Codex,
+    /// Any other: it is told by OPENAI_BASE_URL
+    Other,
+}
+
+#[expect(missing_docs, reason = "the help texts say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventsChoice {
+    /// codex exec --json: events on stdout
+    ExecJson,
+    /// codex proto: submissions on stdin, events on stdout
+    Proto,
+    /// codex app-server: JSON-RPC on stdin and stdout
+    AppServer,
+    /// The session log of Codex's terminal interface
+    TuiLog,
+}
+
+#[expect(missing_docs, reason = "the help texts say it")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RootsChoice {
+    /// Those of the platform and those that come with this program
+    Both,
+    /// Those of the platform, SSL_CERT_FILE and SSL_CERT_DIR
+    Platform,
+    /// Those that come with this program
+    Bundled,
+}
+
 /// Check files and folders for breaches of the contract; nothing is sent
 ///
-/// Finds open calls, orphan, duplicate and misplaced outputs, ids the API refuses, streams without end. An error is what the
-/// session's own client is refused for; what it repairs when it sends is a warning.
+/// Finds open calls, orphan, duplicate and misplaced outputs, ids the API refuses, streams without end, and what looks like
+/// a secret. An error is what the session's own client is refused for; what it repairs when it sends is a warning.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -221,14 +326,17 @@ pub struct CheckArgs {
     pub jobs: Option<usize>,
 }
 
-/// Turn another tool's capture into a recording
+/// Turn another tool's capture into a recording, or hide what is secret in a file
 ///
 /// Reads a request log of lines {t,kind,n,…} or lines of {request,status,body}. What the capture does not hold is marked as
-/// not held in the recording.
+/// not held in the recording. With --redact it also reads recordings, Codex rollouts and request bodies, and writes them
+/// again as what they are.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  replay convert wire.jsonl -o session.jsonl")]
+Examples:
+  replay convert wire.jsonl -o session.jsonl
+  replay convert session.jsonl --redact -o redacted.jsonl
+  replay convert session.jsonl --redact='/home/[a-z]+' -o redacted.jsonl")]
 pub struct ConvertArgs {
     /// The capture, or '-' for stdin
     #[arg(value_name = "PATH")]
@@ -239,6 +347,14 @@ pub struct ConvertArgs {
     /// Overwrite OUT if it exists
     #[arg(long)]
     pub force: bool,
+    /// Replace tokens, cookies, account and installation ids by placeholders; with REGEX also what it matches (can be repeated)
+    ///
+    /// Names tell what is secret: docs/format.md lists them. A REGEX is matched inside one string or one line.
+    #[arg(long, value_name = "REGEX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub redact: Vec<String>,
+    /// Do not hide this header (can be repeated)
+    #[arg(long, value_name = "NAME", requires = "redact")]
+    pub keep_header: Vec<String>,
 }
 
 /// See a conversation, and at every point of it which calls are open
@@ -283,3 +399,108 @@ pub struct InspectArgs {
     #[arg(long)]
     pub alone: bool,
 }
+/// Serve a Responses endpoint that is as strict as the real one
+///
+/// Any client, SDK or agent can be pointed at it, without a key. It refuses what the API refuses, with the same words, and
+/// answers from a script, from recorded sessions, or with the smallest valid answer. With a command it runs that command
+/// against itself and fails if any request broke the contract.
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_SHORT, after_long_help = SERVE_LONG)]
+pub struct ServeArgs {
+    /// Sessions whose answers are played back
+    #[arg(value_name = "SESSION")]
+    pub sessions: Vec<String>,
+    /// Run this command with OPENAI_BASE_URL set, and end with it
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+    /// Return the command's status also if requests broke the contract
+    #[arg(long, requires = "command")]
+    pub allow_refused: bool,
+    /// Where to listen; only loopback, unless --any-host
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Allow --listen to name an address that other machines can reach
+    #[arg(long)]
+    pub any_host: bool,
+    /// Write host:port and a newline into this file once it listens
+    #[arg(long, value_name = "FILE")]
+    pub port_file: Option<PathBuf>,
+    /// Whose streams to imitate
+    #[arg(long, value_name = "NAME", default_value = "openai", value_parser = ["full", "openai", "codex-backend"])]
+    pub profile: String,
+    /// Fix what is not known of the API, or switch a habit (can be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub policy: Vec<String>,
+    /// Answer as this file says
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// How a request is held against recorded ones
+    #[arg(long = "match", value_name = "HOW", default_value = "conversation", value_parser = ["strict", "conversation", "sequence"])]
+    pub matching: String,
+    /// Pace of recorded answers: 0 is at once, 1 as recorded, 2 twice as fast
+    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    pub speed: f64,
+    /// Cut answers: EXCHANGE:EVENT[=close|reset|stall|half-line|error|eof] (can be repeated)
+    #[arg(long, value_name = "CUT")]
+    pub cut: Vec<String>,
+    /// Answer the n-th request with an error: EXCHANGE=STATUS (can be repeated)
+    #[arg(long, value_name = "FAIL")]
+    pub fail: Vec<String>,
+    /// Play recorded errors and cuts as they were
+    #[arg(long, value_name = "WHICH", default_value = "none", value_parser = ["none", "recorded"])]
+    pub faults: String,
+    /// Milliseconds before each event
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub latency: u64,
+    /// What ids are made from [default: the time]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Whether events share writes; exact: one write for each, or as recorded
+    #[arg(long, value_name = "HOW", default_value = "shared", value_parser = ["shared", "exact"])]
+    pub chunks: String,
+    /// The largest request body, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    pub body_limit: usize,
+    /// A model to list (can be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub model: Vec<String>,
+    /// Refuse WebSockets with 426, so that clients fall back to HTTP
+    #[arg(long)]
+    pub no_websocket: bool,
+    /// Seconds that a WebSocket may live
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub websocket_limit: u64,
+}
+
+const SERVE_SHORT: &str = "\
+Examples:
+  replay serve                                     an endpoint on a free port; the address is printed
+  replay serve -- pytest                           a test suite against it; 1 if a request broke the contract
+  replay serve --script answers.json -- cargo test
+  replay serve session.jsonl --speed 1             play a recording back";
+
+const SERVE_LONG: &str = "\
+Examples:
+  replay serve                                     an endpoint on a free port; the address is printed
+  replay serve -- pytest                           a test suite against it; 1 if a request broke the contract
+  replay serve --script answers.json -- cargo test
+  replay serve session.jsonl --speed 1             play a recording back
+  replay serve --cut '2:response.output_item.done#1=reset' --fail 3=503
+
+Policies (--policy NAME=VALUE) are those of 'replay --help', and habits of servers; the first value is the default:
+  done_sentinel=off|on                 OpenAI's recorded streams end without [DONE]; Open Responses asks for it
+  stream_error=nested|flat|failed      documented flat, observed nested with response.failed behind it
+  adjacency=any|deepseek               DeepSeek wants an output directly behind its call
+  lanes=on|off                         lanes by stream_id on a WebSocket, or one response at a time
+  unfinished_web_search=refuse|accept  the message is quoted by a gateway; when it is raised is inferred
+
+Cuts (--cut EXCHANGE:EVENT[=HOW]): EXCHANGE is a request's number from 1, or *; EVENT its number from 0, its type, the n-th of
+a type (response.output_text.delta#3), or byte:N. The event is the last that arrives whole.
+
+Headers of one request: x-replay-cut: EVENT[=HOW], x-replay-fail: STATUS, x-replay-delay: MS, x-replay-answer: a turn of a
+script as JSON, x-replay-lane: NAME, x-replay-chunks: exact
+
+Control: GET /_replay/requests, POST /_replay/reset, GET /_replay/health
+
+Exit status: that of the command, or 1 if it was 0 and a request broke the contract; without a command 0 when stopped by a
+signal; 2 wrong usage, 3 unreadable input, 4 if it cannot listen or the command cannot be run";

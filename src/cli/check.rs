@@ -15,6 +15,7 @@ use super::input::{self, Source};
 use super::output::Output;
 use super::replay::policies;
 use crate::check::{self, Checked, Severity};
+use crate::redact::Lookout;
 use crate::report::{self, json};
 use crate::session::Session;
 use crate::strategy::{Options, Probe};
@@ -243,9 +244,11 @@ fn progress(sources: &[Source], output: &Output) -> ProgressBar {
 }
 
 fn one(source: &Source, options: &Options, environment: &Environment, output: &Output) -> Outcome {
-    match source.read(environment) {
+    let mut lookout = Lookout::default();
+    match source.read_watched(environment, Some(&mut lookout)) {
         Ok(session) => {
-            let checked = check::check(&session, options);
+            let mut checked = check::check(&session, options);
+            checked.add_secrets(&lookout.finish());
             Outcome::Found(found(source, &session, &checked, output))
         }
         Err(error) => Outcome::NoSession(error),

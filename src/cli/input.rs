@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::error::CliError;
+use crate::check::Watched;
 use crate::locate::{self, LocateError, Shelves};
+use crate::redact::Lookout;
 use crate::rollout::reader as rollout_reader;
 use crate::session::sniff::{self, Foreign};
 use crate::session::{self, Kind, Session, exchanges, reader, request_file};
@@ -50,12 +52,24 @@ impl Source {
 
     /// Reads the session it holds.
     pub(super) fn read(&self, environment: &Environment) -> Result<Session, CliError> {
+        self.read_watched(environment, None)
+    }
+
+    /// The same, with a lookout for what looks like a secret.
+    pub(super) fn read_watched(
+        &self,
+        environment: &Environment,
+        lookout: Option<&mut Lookout>,
+    ) -> Result<Session, CliError> {
         let name = self.name();
         let failed = |error: &io::Error| match self {
             Self::File(path) => CliError::io(path, error),
             Self::Bytes(_) => CliError::input(&name, error.to_string()),
         };
-        let reader = self.open().map_err(|error| failed(&error))?;
+        let mut reader = self.open().map_err(|error| failed(&error))?;
+        if let Some(lookout) = lookout {
+            reader = Box::new(Watched::new(reader, lookout));
+        }
         self.read_from(reader, environment)
     }
 

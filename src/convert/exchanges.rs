@@ -64,6 +64,7 @@ fn exchange<W: Write>(
         path: Some(&found.path),
         headers: None,
         body_complete: None,
+        body_encoded: None,
         redacted: Vec::new(),
     };
     writer.request(line, found.request.clone().into_bytes())?;

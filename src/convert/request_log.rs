@@ -213,6 +213,7 @@ impl<W: Write> Log<'_, W> {
             path: (!websocket).then_some(&*path),
             headers: (!websocket).then_some(HeaderLines(&headers)),
             body_complete: None,
+            body_encoded: None,
             redacted: Vec::new(),
         };
         self.writer.request(line, body.into_bytes())

@@ -130,10 +130,7 @@ fn store_up_to(
         return;
     }
     if body.len() > max {
-        let mut line = format!(",\"body_omitted\":{{\"bytes\":{},\"sha256\":", body.len());
-        push_string(&mut line, &sha256(&body));
-        line.push('}');
-        out.push_str(&line);
+        omitted(out, body.len() as u64, &sha256(&body));
         return;
     }
     let base = base
@@ -152,6 +149,14 @@ fn store_up_to(
         whole(out, &body);
     }
     bases.hold(exchange, body, depth);
+}
+
+/// Writes the member of a body that is not stored: its length in bytes and its hexadecimal SHA-256.
+pub(super) fn omitted(out: &mut String, bytes: u64, sha256: &str) {
+    let member = format!(",\"body_omitted\":{{\"bytes\":{bytes},\"sha256\":");
+    out.push_str(&member);
+    push_string(out, sha256);
+    out.push('}');
 }
 
 fn whole(out: &mut String, body: &[u8]) {

@@ -18,7 +18,7 @@ const SPELLING: [&str; 6] = [
 ];
 
 /// Returns the fingerprint of the item `raw`, whose fields are `head`.
-pub(super) fn of_item(raw: &str, head: &ItemHead<'_>) -> u64 {
+pub(crate) fn of_item(raw: &str, head: &ItemHead<'_>) -> u64 {
     let kind = head.item_kind();
     let mut text = String::with_capacity(raw.len().min(4096));
     match kind {

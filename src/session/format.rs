@@ -132,6 +132,8 @@ line! {
         converted_from: Option<&'a str>,
         /// What that log does not hold.
         not_held: Vec<&'a str>,
+        /// `Some(true)` if answers were read to their end when their client had left.
+        drain: Option<bool>,
     }
 }
 
@@ -146,6 +148,7 @@ impl Default for SessionLine<'_> {
             upstream: None,
             converted_from: None,
             not_held: Vec::new(),
+            drain: None,
         }
     }
 }
@@ -173,6 +176,8 @@ line! {
         headers: Option<HeaderLines<'a>>,
         /// `Some(false)` if the body broke off.
         body_complete: Option<bool>,
+        /// `Some(true)` if the body could not be decoded and stands as it came.
+        body_encoded: Option<bool>,
         /// Where values were replaced.
         redacted: Vec<&'a str>,
     }

@@ -12,6 +12,11 @@ pub struct Node(u32);
 impl Node {
     /// The empty sequence.
     pub const ROOT: Self = Self(0);
+
+    /// Its number; nodes are numbered in the order in which they were made, the empty sequence is 0.
+    pub fn number(self) -> u32 {
+        self.0
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -40,6 +40,16 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    /// What is written to.
+    pub fn get_ref(&self) -> &W {
+        &self.out
+    }
+
+    /// What is written to. Who writes to it directly must write whole lines.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Gives back what is written to.
     pub fn into_inner(self) -> W {
         self.out
@@ -62,6 +72,21 @@ impl<W: Write> Writer<W> {
             json.push('}');
             self.last.insert(lane, line.exchange);
         }
+        self.put(json)
+    }
+
+    /// Writes a request whose body was too large to be held: its length in bytes and its SHA-256 in hexadecimal.
+    pub fn request_omitted(
+        &mut self,
+        mut line: RequestLine<'_>,
+        bytes: u64,
+        sha256: &str,
+    ) -> io::Result<()> {
+        line.at_us = self.time(line.at_us);
+        let mut json = to_json(&line)?;
+        json.truncate(json.len() - 1);
+        body::omitted(&mut json, bytes, sha256);
+        json.push('}');
         self.put(json)
     }
 
@@ -170,7 +195,7 @@ impl<W: Write> Writer<W> {
 
     fn put(&mut self, mut json: String) -> io::Result<()> {
         // a raw value that spans lines would tear its line apart
-        if json.contains(['\n', '\r']) {
+        if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
             json = crate::wire::raw::compact(&json);
         }
         if self.torn {

@@ -9,7 +9,7 @@ const ROOMS: &str = "ids clock redact wire rollout session locate ledger contrac
     check repair sweep shrink convert proxy client mock record replay serve trial report inspect cli";
 
 /// Crates that only some rooms may name.
-const CRATES: [(&str, &str); 12] = [
+const CRATES: [(&str, &str); 15] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
@@ -18,6 +18,9 @@ const CRATES: [(&str, &str); 12] = [
     ("hyper_util", ASYNC),
     ("http_body_util", ASYNC),
     ("socket2", ASYNC),
+    ("notify", "client"),
+    ("rustix", ASYNC),
+    ("signal_hook", ASYNC),
     ("tokio", ASYNC),
     ("tokio_rustls", ASYNC),
     ("tokio_tungstenite", ASYNC),

@@ -16,11 +16,20 @@
 )]
 
 mod cli;
+#[cfg(unix)]
+mod client;
 mod corpus;
 mod house_rules;
 mod inspect;
 mod readme;
+mod record;
+mod record_client;
+mod record_faults;
+mod record_sockets;
+mod record_tls;
+mod redact;
 mod resume;
+mod rig;
 mod robustness;
 mod stories;
 mod support;

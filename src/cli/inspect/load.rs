@@ -241,6 +241,7 @@ fn request_line() -> RequestLine<'static> {
         path: Some("/v1/responses"),
         headers: None,
         body_complete: None,
+        body_encoded: None,
         redacted: Vec::new(),
     }
 }

@@ -70,6 +70,7 @@ impl Script {
             path: Some("/v1/responses"),
             headers: Some(HeaderLines(&headers)),
             body_complete: None,
+            body_encoded: None,
             redacted: Vec::new(),
         };
         self.writer.request(line, body.as_bytes().to_vec()).unwrap();
@@ -386,6 +387,7 @@ fn a_websocket_is_chained() {
             path: None,
             headers: None,
             body_complete: None,
+            body_encoded: None,
             redacted: Vec::new(),
         };
         script

@@ -458,6 +458,7 @@ impl Talk {
             path: (!socket).then_some("/v1/responses"),
             headers: None,
             body_complete: None,
+            body_encoded: None,
             redacted: Vec::new(),
         };
         let mut body = body.clone();
