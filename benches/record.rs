@@ -5,7 +5,9 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::cast_precision_loss,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a measurement that cannot go on has failed"
 )]
 

@@ -93,12 +93,12 @@ impl Recorder {
             (proxy.serve(listener), Signals::new()?)
         };
         Ok(Self {
-            signals,
             runtime,
             address,
             tape,
             serving,
             scribe,
+            signals,
         })
     }
 

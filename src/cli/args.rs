@@ -207,6 +207,11 @@ pub struct ExplainArgs {
 /// the last line whatever happens to the client or to the recorder.
 ///
 /// Secrets are taken out before they are written. Without -o the file is named by its time.
+#[expect(
+    clippy::doc_markdown,
+    clippy::struct_excessive_bools,
+    reason = "clap shows the texts as they stand; switches are independent of each other"
+)]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -219,8 +224,8 @@ pub struct RecordArgs {
     pub output: Option<PathBuf>,
     /// The base URL of the endpoint (can be repeated, for clients with several)
     ///
-    /// By default what the client would use by itself: OPENAI_BASE_URL, what Codex is configured for, else
-    /// https://api.openai.com/v1. A client's path must begin with the path of one of them, and goes on unchanged.
+    /// By default what the client would use by itself: OPENAI_BASE_URL, what Codex is configured for, else the public API.
+    /// A client's path must begin with the path of one of them, and goes on unchanged.
     #[arg(long, value_name = "URL")]
     pub upstream: Vec<String>,
     /// Where clients connect to [default: 127.0.0.1:0, any free port]
@@ -266,7 +271,11 @@ pub struct RecordArgs {
     pub command: Vec<OsString>,
 }
 
-#[expect(missing_docs, reason = "the help texts say it")]
+#[expect(
+    missing_docs,
+    clippy::doc_markdown,
+    reason = "the help texts say it, as they stand"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ClientChoice {
     /// Tell by the name of the program
@@ -290,7 +299,11 @@ pub enum EventsChoice {
     TuiLog,
 }
 
-#[expect(missing_docs, reason = "the help texts say it")]
+#[expect(
+    missing_docs,
+    clippy::doc_markdown,
+    reason = "the help texts say it, as they stand"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RootsChoice {
     /// Those of the platform and those that come with this program

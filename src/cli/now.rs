@@ -6,7 +6,7 @@ use time::macros::format_description;
 /// The moment a recording begins.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
-    /// A new id, ordered by time (UUIDv7).
+    /// A new id, ordered by time (version 7 of UUIDs).
     pub(super) id: String,
     /// RFC 3339 with milliseconds, UTC.
     pub(super) rfc3339: String,

@@ -240,9 +240,15 @@ pub(super) struct Relay {
     fault: Option<Box<(hyper::Error, u64)>>,
     flushes: u64,
     /// The last frame, or the end without one, which waits until the file holds the exchange.
-    last: Option<Option<Frame<Bytes>>>,
+    last: Option<Last>,
     written: Option<Written>,
     drain: bool,
+}
+
+/// How an answer's body ends.
+enum Last {
+    Frame(Frame<Bytes>),
+    End,
 }
 
 /// Says when what was queued is in the file.
@@ -297,9 +303,11 @@ impl Relay {
             self.written = None;
         }
         self.inner = None;
-        let last = self.last.take();
         self.flushes = self.link.flushes();
-        Poll::Ready(last.flatten().map(Ok))
+        Poll::Ready(match self.last.take() {
+            Some(Last::Frame(frame)) => Some(Ok(frame)),
+            _ => None,
+        })
     }
 
     fn passed(&mut self, frame: &Frame<Bytes>) {
@@ -344,7 +352,7 @@ impl Body for Relay {
                     relay.passed(&frame);
                     if relay.inner.as_ref().is_none_or(Body::is_end_stream) {
                         relay.end(EndCause::Complete, None, None);
-                        relay.last = Some(Some(frame));
+                        relay.last = Some(Last::Frame(frame));
                         return relay.poll_last(cx);
                     }
                     relay.flushes = relay.link.flushes();
@@ -352,7 +360,7 @@ impl Body for Relay {
                 }
                 None => {
                     relay.end(EndCause::Complete, None, None);
-                    relay.last = Some(None);
+                    relay.last = Some(Last::End);
                     return relay.poll_last(cx);
                 }
                 Some(Err(error)) => {
@@ -381,7 +389,7 @@ impl Body for Relay {
 
     fn size_hint(&self) -> SizeHint {
         match &self.last {
-            Some(Some(frame)) => {
+            Some(Last::Frame(frame)) => {
                 let left = frame.data_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(left as u64)
             }

@@ -66,12 +66,18 @@ impl std::fmt::Debug for Dialer {
     }
 }
 
+/// A proxy that wants whole URLs and, perhaps, an authorization.
+#[derive(Clone)]
+pub(super) struct Through {
+    pub(super) auth: Option<HeaderValue>,
+}
+
 /// A connection to an upstream.
 pub(super) struct Dialed {
     pub(super) stream: Stream,
     pub(super) http2: bool,
-    /// Requests are sent to a proxy that wants whole URLs and, perhaps, this authorization.
-    pub(super) by_proxy: Option<Option<HeaderValue>>,
+    /// The proxy that requests are sent to.
+    pub(super) by_proxy: Option<Through>,
 }
 
 impl Dialer {
@@ -144,7 +150,7 @@ impl Dialer {
         &self,
         proxy: &Intercept,
         uri: &Uri,
-    ) -> Result<(TcpStream, Option<Option<HeaderValue>>), DialError> {
+    ) -> Result<(TcpStream, Option<Through>), DialError> {
         let failed = |why: String| {
             let name = proxy.uri().authority().map_or("", |it| it.host());
             let to = uri.authority().map_or("", |it| it.as_str());
@@ -154,7 +160,8 @@ impl Dialer {
         match scheme {
             "http" if uri.scheme_str() == Some("http") => {
                 let tcp = self.direct(proxy.uri()).await?;
-                Ok((tcp, Some(proxy.basic_auth().cloned())))
+                let auth = proxy.basic_auth().cloned();
+                Ok((tcp, Some(Through { auth })))
             }
             "http" => {
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::oneshot;
 
 use super::body::{Exchange, Relay, Upload, drain};
-use super::dial::Dialed;
+use super::dial::{Dialed, Through};
 use super::fault::Fault;
 use super::headers::{drop_hop_by_hop, is_upgrade};
 use super::link::Link;
@@ -41,7 +41,7 @@ impl std::error::Error for Unanswered {}
 pub(super) enum Sender {
     Http1 {
         sender: http1::SendRequest<Upload>,
-        by_proxy: Option<Option<HeaderValue>>,
+        by_proxy: Option<Through>,
     },
     Http2(http2::SendRequest<Upload>),
 }
@@ -282,7 +282,7 @@ impl Sender {
 /// Makes a request one of HTTP/1.1 to `upstream`.
 pub(super) fn address<B>(
     upstream: &Upstream,
-    by_proxy: Option<&Option<HeaderValue>>,
+    by_proxy: Option<&Through>,
     request: &mut Request<B>,
 ) {
     *request.version_mut() = Version::HTTP_11;
@@ -291,9 +291,9 @@ pub(super) fn address<B>(
     }
     match by_proxy {
         None => *request.uri_mut() = Uri::from(target(request.uri())),
-        Some(auth) => {
+        Some(through) => {
             whole_uri(upstream, request);
-            if let Some(auth) = auth {
+            if let Some(auth) = &through.auth {
                 request
                     .headers_mut()
                     .insert(PROXY_AUTHORIZATION, auth.clone());

@@ -167,6 +167,8 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
             if link.is_fresh() {
                 continue;
             }
+            // what the client has just sent goes up at once, and not when this task's turn comes again
+            link.run(cx);
             let busy = server.is_some() || link.outlives();
             return if busy { Poll::Pending } else { Poll::Ready(()) };
         }

@@ -10,12 +10,15 @@ use crate::proxy::tape::{Event, Tape};
 /// Queues rollout lines and client events; trouble goes to whoever talks to the user.
 pub struct Lines {
     tape: Tape,
-    trouble: Mutex<Box<dyn FnMut(&str) + Send>>,
+    trouble: Mutex<Trouble>,
 }
+
+/// Who is told of trouble, in words for people.
+type Trouble = Box<dyn FnMut(&str) + Send>;
 
 impl Lines {
     /// Lines for `tape`.
-    pub fn new(tape: Tape, trouble: Box<dyn FnMut(&str) + Send>) -> Self {
+    pub fn new(tape: Tape, trouble: Trouble) -> Self {
         Self {
             tape,
             trouble: Mutex::new(trouble),

@@ -209,21 +209,18 @@ impl Reader {
         let count = usize::try_from(frame.left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let (part, rest) = bytes.split_at(count);
         *bytes = rest;
-        let into = match frame.control {
-            Some(_) => Some(&mut self.control),
-            None => {
-                let size = self.data.payload.len() + count;
-                if let Some(skipped) = &mut self.data.skipped {
-                    *skipped += count as u64;
-                    None
-                } else if size > MAX_MESSAGE {
-                    self.data.skipped = Some(size as u64);
-                    self.data.payload = Vec::new();
-                    None
-                } else {
-                    Some(&mut self.data.payload)
-                }
-            }
+        let size = self.data.payload.len() + count;
+        let into = if frame.control.is_some() {
+            Some(&mut self.control)
+        } else if let Some(skipped) = &mut self.data.skipped {
+            *skipped += count as u64;
+            None
+        } else if size > MAX_MESSAGE {
+            self.data.skipped = Some(size as u64);
+            self.data.payload = Vec::new();
+            None
+        } else {
+            Some(&mut self.data.payload)
         };
         if let Some(into) = into {
             match frame.mask {
@@ -331,11 +328,11 @@ mod tests {
         match payload.len() {
             0..126 => bytes.push(bit | payload.len() as u8),
             126..65536 => {
-                bytes.push(bit | 126);
+                bytes.push(bit | 0x7e);
                 bytes.extend((payload.len() as u16).to_be_bytes());
             }
             _ => {
-                bytes.push(bit | 127);
+                bytes.push(bit | 0x7f);
                 bytes.extend((payload.len() as u64).to_be_bytes());
             }
         }

@@ -16,7 +16,7 @@ fn frame(first: u8, payload: &[u8], from_client: bool) -> Vec<u8> {
     if payload.len() < 126 {
         bytes.push(bit | payload.len() as u8);
     } else {
-        bytes.push(bit | 126);
+        bytes.push(bit | 0x7e);
         bytes.extend((payload.len() as u16).to_be_bytes());
     }
     let mask = [0x11, 0x22, 0x33, 0x44];

@@ -46,9 +46,12 @@ pub(crate) struct Seen {
 /// One connection of an upstream.
 pub(crate) struct Peer {
     stream: BufReader<TcpStream>,
-    /// The heads of requests, as they came.
-    heads: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    /// The requests, as they came.
+    heads: Heads,
 }
+
+/// Heads and bodies of requests.
+type Heads = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 impl Peer {
     /// Reads a request; `None` if the client has left.
@@ -110,7 +113,7 @@ impl Peer {
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
-        reset(self.stream.into_inner());
+        reset(self.stream.get_ref());
     }
 
     /// Waits until the client has left; how it did so.
@@ -133,16 +136,16 @@ impl Peer {
     }
 }
 
-/// Closes a connection with a reset.
-pub(crate) fn reset(stream: TcpStream) {
-    let socket = socket2::SockRef::from(&stream);
+/// Makes the end of a connection a reset.
+fn reset(stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
     socket.set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 /// A server that answers each connection as it is told.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    heads: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    heads: Heads,
 }
 
 impl Upstream {
@@ -259,7 +262,7 @@ fn see_into(stream: &mut BufReader<TcpStream>, to_head: bool, seen: &mut Seen) -
         break head;
     };
     let mut lines = head.lines();
-    seen.status = lines.next().unwrap().to_owned();
+    lines.next().unwrap().clone_into(&mut seen.status);
     for line in lines.filter(|it| !it.is_empty()) {
         let (name, value) = line.split_once(':').unwrap();
         let name = name.to_ascii_lowercase();

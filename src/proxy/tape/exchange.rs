@@ -87,12 +87,11 @@ impl Scribe {
             }
             request.hash = Some(hash);
         }
-        match &mut request.hash {
-            Some(hash) => hash.update(&bytes),
-            None => {
-                self.held += bytes.len();
-                request.body.push(bytes);
-            }
+        if let Some(hash) = &mut request.hash {
+            hash.update(&bytes);
+        } else {
+            self.held += bytes.len();
+            request.body.push(bytes);
         }
     }
 

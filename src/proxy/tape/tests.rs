@@ -255,9 +255,10 @@ fn what_is_open_when_the_recorder_stops_is_ended() {
 fn body(turns: usize, size: usize) -> String {
     let items: Vec<String> = (0..turns)
         .map(|turn| {
-            let text: String = (0..size / 20)
+            let pieces: Vec<String> = (0..size / 20)
                 .map(|at| format!("{turn:08}-{at:08}  "))
                 .collect();
+            let text = pieces.concat();
             format!("{{\"type\":\"message\",\"role\":\"user\",\"content\":\"{text}\"}}")
         })
         .collect();
