@@ -91,6 +91,7 @@ pub enum Verb {
     Record(RecordArgs),
     Check(CheckArgs),
     Convert(ConvertArgs),
+    Inspect(InspectArgs),
     Serve(Box<ServeArgs>),
     /// Print completions for a shell
     ///
@@ -132,6 +133,10 @@ pub struct Global {
 pub enum Format {
     Text,
     Json,
+    #[value(hide = true)]
+    Events,
+    #[value(hide = true)]
+    Html,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]
@@ -365,6 +370,48 @@ pub struct ConvertArgs {
     pub keep_header: Vec<String>,
 }
 
+/// See a conversation, and at every point of it which calls are open
+///
+/// In a terminal it opens a viewer; '?' shows its keys. Elsewhere it prints a transcript with open calls marked. Several
+/// files are shown on one clock; sub-agents of a Codex session are found by themselves.
+///
+/// --format takes two more forms here: events, normalised lines that are the same for the same conversation on every
+/// machine, and html, one page without network or foreign script.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  replay inspect session.jsonl                          the viewer
+  replay inspect ~/.codex/sessions/…/rollout-….jsonl    a rollout, with its sub-agents
+  replay inspect session.jsonl --format json            calls with opened, closed, cause
+  replay inspect session.jsonl --format html -o report.html
+  replay inspect --follow session.jsonl                 while it is being written")]
+pub struct InspectArgs {
+    /// Sessions to show on one clock
+    #[arg(value_name = "SESSION", required_unless_present = "last")]
+    pub sessions: Vec<String>,
+    /// Show the Codex session that was written last
+    #[arg(long)]
+    pub last: bool,
+    /// Where to write a form other than the viewer [default: stdout]
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Overwrite OUT if it exists
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// Show only what passes: kind:…, call:…, lane:…, exchange:N, errors (can be repeated)
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Go on reading a file that is still being written
+    #[arg(long)]
+    pub follow: bool,
+    /// Look for no sub-agents
+    #[arg(long)]
+    pub alone: bool,
+}
 /// Serve a Responses endpoint that is as strict as the real one
 ///
 /// Any client, SDK or agent can be pointed at it, without a key. It refuses what the API refuses, with the same words, and
