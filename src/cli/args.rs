@@ -423,7 +423,7 @@ pub struct ServeArgs {
     /// Sessions whose answers are played back
     #[arg(value_name = "SESSION")]
     pub sessions: Vec<String>,
-    /// Run this command with OPENAI_BASE_URL set, and end with it
+    /// Run this command, pointed at the endpoint, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
     /// Return the command's status also if requests broke the contract
@@ -453,6 +453,17 @@ pub struct ServeArgs {
     /// Pace of recorded answers: 0 is at once, 1 as recorded, 2 twice as fast
     #[arg(long, value_name = "N", default_value_t = 0.0)]
     pub speed: f64,
+    /// Keep recorded answers in this folder, one file for each run that recorded any
+    #[arg(long, value_name = "DIR")]
+    pub cassette: Option<PathBuf>,
+    /// What the cassette does: replay only; record if it is empty; record what is new; record all anew
+    ///
+    /// By default once, or none where CI is set.
+    #[arg(long, value_name = "MODE", requires = "cassette", value_parser = ["none", "once", "new_episodes", "all"])]
+    pub mode: Option<String>,
+    /// The endpoint that is recorded
+    #[arg(long, value_name = "URL", requires = "cassette")]
+    pub upstream: Option<String>,
     /// Cut answers: EXCHANGE:EVENT[=close|reset|stall|half-line|error|eof] (can be repeated)
     #[arg(long, value_name = "CUT")]
     pub cut: Vec<String>,
@@ -499,6 +510,7 @@ Examples:
   replay serve --script answers.json -- cargo test
   replay serve session.jsonl --speed 1             play a recording back
   replay serve --cut '2:response.output_item.done#1=reset' --fail 3=503
+  replay serve --cassette tests/cassette --upstream https://api.openai.com/v1 -- pytest
 
 Policies (--policy NAME=VALUE) are those of 'replay --help', and habits of servers; the first value is the default:
   done_sentinel=off|on                 OpenAI's recorded streams end without [DONE]; Open Responses asks for it
@@ -507,13 +519,19 @@ Policies (--policy NAME=VALUE) are those of 'replay --help', and habits of serve
   lanes=on|off                         lanes by stream_id on a WebSocket, or one response at a time
   unfinished_web_search=refuse|accept  the message is quoted by a gateway; when it is raised is inferred
 
-Cuts (--cut EXCHANGE:EVENT[=HOW]): EXCHANGE is a request's number from 1, or *; EVENT its number from 0, its type, the n-th of
-a type (response.output_text.delta#3), or byte:N. The event is the last that arrives whole.
+Cuts (--cut EXCHANGE:EVENT[=HOW]):
+  EXCHANGE is a request's number from 1, or *; EVENT is its number from 0, its type, the n-th of a type
+  (response.output_text.delta#3), or byte:N. The event is the last that arrives whole.
 
-Headers of one request: x-replay-cut: EVENT[=HOW], x-replay-fail: STATUS, x-replay-delay: MS, x-replay-answer: a turn of a
-script as JSON, x-replay-lane: NAME, x-replay-chunks: exact
+Headers of one request:
+  x-replay-cut: EVENT[=HOW]   x-replay-fail: STATUS       x-replay-delay: MILLISECONDS
+  x-replay-lane: NAME         x-replay-chunks: exact      x-replay-answer: a turn of a script, as JSON
 
 Control: GET /_replay/requests, POST /_replay/reset, GET /_replay/health
 
-Exit status: that of the command, or 1 if it was 0 and a request broke the contract; without a command 0 when stopped by a
-signal; 2 wrong usage, 3 unreadable input, 4 if it cannot listen or the command cannot be run";
+Exit status:
+  0  stopped by a signal; with a command: its status
+  1  with a command whose status was 0: a request broke the contract
+  2  wrong usage
+  3  unreadable input
+  4  it cannot listen, or the command cannot be run";

@@ -493,7 +493,9 @@ fn summarise(path: &Path, totals: &Totals, output: &Output) {
     for call in summary.open_calls.iter().take(5) {
         output.note(&format!("  open: {call}"));
     }
-    if summary.requests == 0 {
+    if summary.requests == 0 && summary.others > 0 {
+        output.note("none of them is a POST …/responses, so there is nothing to judge");
+    } else if summary.requests == 0 {
         output
             .note("no request came through: did the client use the address above as its base URL?");
     } else if summary.refusals.is_empty() && summary.open_calls.is_empty() {

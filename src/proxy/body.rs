@@ -20,8 +20,9 @@ use crate::session::exchange::EndCause;
 /// How long a client's body waits for the upstream's `100 Continue` (RFC 9110, 10.1.1: not forever).
 const CONTINUE: Duration = Duration::from_secs(1);
 
-/// How long the end of an answer waits for the file at most.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// How long the end of an answer waits for the file at most. A machine with more to do than it can takes this long to
+/// write a few lines; a disk that hangs costs it once, see [`Track::is_behind`].
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Shorter pieces are copied: a slice would hold the whole buffer it was read into.
 const COPIED: usize = 4096;
@@ -281,7 +282,9 @@ impl Relay {
         let Some(exchange) = &mut self.exchange else {
             return;
         };
-        if let Some(done) = exchange.end_written(cause, detail, trailers) {
+        let behind = exchange.track.is_behind();
+        let done = exchange.end_written(cause, detail, trailers);
+        if let Some(done) = done.filter(|_| !behind) {
             self.written = Some(Written {
                 done,
                 enough: Box::pin(tokio::time::sleep(PATIENCE)),
@@ -299,6 +302,9 @@ impl Relay {
             let done = Pin::new(&mut written.done).poll(cx).is_ready();
             if !done {
                 ready!(written.enough.as_mut().poll(cx));
+                if let Some(exchange) = &self.exchange {
+                    exchange.track.fell_behind();
+                }
             }
             self.written = None;
         }

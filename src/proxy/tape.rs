@@ -221,6 +221,8 @@ struct Shared {
     lost: AtomicU64,
     /// The thread that reads, while it dozes.
     reader: OnceLock<Thread>,
+    /// Set while somebody has waited for the file in vain, until it takes something again.
+    behind: AtomicBool,
 }
 
 impl Tape {
@@ -235,6 +237,7 @@ impl Tape {
             lossy: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             reader: OnceLock::new(),
+            behind: AtomicBool::new(false),
         });
         let feed = Feed {
             receiver,
@@ -306,6 +309,16 @@ impl Track {
     /// Its handle.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether the file is not worth waiting for: somebody has, in vain, and it has taken nothing since.
+    pub(super) fn is_behind(&self) -> bool {
+        self.tape.shared.behind.load(Ordering::Relaxed)
+    }
+
+    /// Says that the file was waited for in vain.
+    pub(super) fn fell_behind(&self) {
+        self.tape.shared.behind.store(true, Ordering::Relaxed);
     }
 
     /// Another part of the same request or connection.
@@ -412,6 +425,16 @@ impl Feed {
     /// Returns an event that is there.
     pub(super) fn next(&self) -> Option<Event> {
         self.receiver.try_recv().ok().inspect(|it| self.took(it))
+    }
+
+    /// Microseconds since the tape began.
+    pub(super) fn now(&self) -> u64 {
+        self.shared.began.elapsed().as_micros() as u64
+    }
+
+    /// Says that the file takes what comes.
+    pub(super) fn goes_on(&self) {
+        self.shared.behind.store(false, Ordering::Relaxed);
     }
 
     /// Events that were lost and belong to no exchange.

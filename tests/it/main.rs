@@ -31,6 +31,7 @@ mod redact;
 mod resume;
 mod rig;
 mod robustness;
+mod serve;
 mod stories;
 mod support;
 mod time_travel;

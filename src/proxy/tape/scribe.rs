@@ -21,6 +21,9 @@ use crate::session::writer::Writer;
 /// How many bytes are collected before they are written.
 const BATCH: usize = 256 << 10;
 
+/// How long whoever waits for the file waits for others to join, in microseconds.
+const AWAITED: u64 = 500;
+
 /// Starts the thread that writes what comes out of `feed`. It ends with [`Event::Stop`], or when the queue is gone.
 ///
 /// # Errors
@@ -48,6 +51,7 @@ pub fn start(
                 unwritten: 0,
                 now: 0,
                 waiting: Vec::new(),
+                awaited_since: None,
             };
             scribe.run(&feed, &opening)
         })
@@ -76,6 +80,8 @@ pub(super) struct Scribe {
     pub(super) now: u64,
     /// Who wants to know when what is collected is on file.
     pub(super) waiting: Vec<oneshot::Sender<()>>,
+    /// Since when, by the tape's clock.
+    awaited_since: Option<u64>,
 }
 
 impl Scribe {
@@ -91,7 +97,7 @@ impl Scribe {
                     break 'queue;
                 }
                 self.event(event);
-                if self.writer.get_ref().waiting() > BATCH {
+                if self.writer.get_ref().waiting() > BATCH || self.is_awaited(feed) {
                     break;
                 }
                 next = feed.next();
@@ -99,6 +105,9 @@ impl Scribe {
             self.unwritten += feed.lost();
             self.tell_unwritten();
             self.commit();
+            if !self.failing {
+                feed.goes_on();
+            }
         }
         self.tell_unwritten();
         self.commit();
@@ -126,7 +135,19 @@ impl Scribe {
         })
     }
 
+    /// Whether somebody has waited long enough for what is collected, although more is queued.
+    fn is_awaited(&mut self, feed: &Feed) -> bool {
+        if self.waiting.is_empty() {
+            self.awaited_since = None;
+            return false;
+        }
+        let now = feed.now();
+        let since = *self.awaited_since.get_or_insert(now);
+        now.saturating_sub(since) >= AWAITED
+    }
+
     fn commit(&mut self) {
+        self.awaited_since = None;
         let committed = self.writer.get_mut().commit();
         for waiting in self.waiting.drain(..) {
             // it has waited long enough, or is told now: by what failed, too
