@@ -158,7 +158,7 @@ def equal(results):
 # --- codex proto
 
 
-def proto(program, codex, folder, scenario, through):
+def proto(program, codex, folder, scenario, through, more=None):
     """Both messages in one process, the interrupt as an operation between them."""
     command = [codex.program, "proto"]
     if through:
@@ -166,7 +166,7 @@ def proto(program, codex, folder, scenario, through):
         command = [*record, "--", *command]
     with parts.served(program, folder, codex.script(scenario)) as upstream:
         codex.prepare(folder, upstream)
-        with parts.client(command, folder, folder.environment(), talks=True) as client:
+        with parts.client(command, folder, folder.environment(**(more or {})), talks=True) as client:
             converse(client, folder, scenario)
             # it does not end with its input
             client.process.send_signal(signal.SIGTERM)
