@@ -150,9 +150,12 @@ def settled(lines):
     return kept
 
 
-def equal(results):
+def equal(results, cut_short=()):
+    """Holds two runs against each other. What is cut short is compared as far as both go."""
     for what, direct in results["straight"].items():
-        compare.same(what, direct, results["recorded"][what])
+        recorded = results["recorded"][what]
+        both = min(len(direct), len(recorded)) if what in cut_short else None
+        compare.same(what, direct[:both], recorded[:both])
 
 
 # --- codex proto
@@ -211,7 +214,8 @@ def proto_case(program, codex, base, scenario):
         folder = parts.Folder(base, name)
         printed, seen = proto(program, codex, folder, scenario, name == "recorded")
         results[name] = outcome(folder, printed, seen)
-    equal(results)
+    # it writes its last lines when it comes to it, and is ended by a signal
+    equal(results, cut_short=("the rollout",))
     file = folder.path / "1.jsonl"
     recording = Recording(file)
     compare.no_secret(recording)
