@@ -8,6 +8,7 @@ mod convert;
 mod error;
 mod explain;
 mod input;
+mod inspect;
 mod labels;
 mod now;
 mod output;
@@ -74,12 +75,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Err(error) => return usage(&error, &arguments),
     };
     let mut output = Output::new(&cli.global, environment);
+    let inspects = matches!(cli.verb, Some(Verb::Inspect(_)));
+    if !inspects && matches!(output.format, args::Format::Events | args::Format::Html) {
+        let error = CliError::usage("--format takes text or json here");
+        return output.fail(&error.hint("events and html are forms of 'replay inspect'"));
+    }
+    let asked = arguments
+        .iter()
+        .any(|it| it.to_str().is_some_and(|it| it.starts_with("--format")));
     let done = match &cli.verb {
         None => replay::run(&cli.replay, environment, &mut output),
         Some(Verb::Explain(args)) => explain::run(args, environment, &mut output),
         Some(Verb::Check(args)) => check::run(args, environment, &mut output),
         Some(Verb::Record(args)) => record::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
+        Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),

@@ -82,8 +82,15 @@ fn kind_bit(kind: ItemKind) -> u8 {
     }
 }
 
+impl Default for Pair {
+    fn default() -> Self {
+        EMPTY
+    }
+}
+
 impl Pair {
-    fn add(&mut self, position: u32, kind: ItemKind) {
+    /// Counts an item of its id.
+    pub(crate) fn add(&mut self, position: u32, kind: ItemKind) {
         if kind.is_call() {
             self.calls += 1;
             self.first_call = self.first_call.min(position);

@@ -235,6 +235,82 @@ pub fn find_thread(home: &Path, wanted: &str) -> Result<Vec<Found>, LocateError>
     Ok(family)
 }
 
+/// The rollouts that belong to the same conversation as one: the thread at the top, and everything it spawned, parents
+/// before children. They are looked for in the home the file lies in, else beside it. At least the file itself is found.
+///
+/// # Errors
+/// [`LocateError::Io`] if the home or folder cannot be read.
+pub fn family(path: &Path) -> Result<Vec<Found>, LocateError> {
+    let own = |path: &Path| Found {
+        path: path.to_owned(),
+        kind: Kind::Live,
+        thread_id: thread_id(path).unwrap_or_default().to_owned(),
+        child_of: None,
+    };
+    let alone = vec![own(path)];
+    let Ok(first) = meta(path) else {
+        return Ok(alone);
+    };
+    let Some(mut thread) = first.thread_id.clone() else {
+        return Ok(alone);
+    };
+    let shelves = Shelves::new(None, Some(path));
+    let files = if let Some(home) = shelves.homes.first() {
+        rollouts(&home.home)?
+    } else {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut beside: Vec<PathBuf> = fs::read_dir(folder)
+            .map_err(at(folder))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.is_file() && thread_id(path).is_some())
+            .collect();
+        beside.sort();
+        beside.iter().map(|path| own(path)).collect()
+    };
+    // up to the thread that nobody spawned
+    let mut parent = first.parent_thread;
+    let mut seen = BTreeSet::new();
+    while let Some(above) = parent.take().filter(|it| seen.insert(it.clone())) {
+        let Some(file) = files.iter().find(|file| file.thread_id == above) else {
+            break;
+        };
+        thread = above;
+        parent = meta(&file.path).ok().and_then(|meta| meta.parent_thread);
+    }
+    let mut members = BTreeSet::from([thread.clone()]);
+    let mut found: Vec<Found> = Vec::new();
+    for mut file in files {
+        let known = |found: &[Found]| found.iter().any(|it| it.thread_id == file.thread_id);
+        if file.thread_id == thread {
+            if !known(&found) {
+                found.insert(0, file);
+            }
+            continue;
+        }
+        let above = meta(&file.path).ok().and_then(|meta| meta.parent_thread);
+        if let Some(above) = above.filter(|it| members.contains(it))
+            && !known(&found)
+        {
+            members.insert(file.thread_id.clone());
+            file.child_of = Some(above);
+            found.push(file);
+        }
+    }
+    // the file that was named is shown, whatever stands beside it
+    let thread_here = first.thread_id.as_deref();
+    match found
+        .iter_mut()
+        .find(|it| Some(it.thread_id.as_str()) == thread_here)
+    {
+        Some(here) => path.clone_into(&mut here.path),
+        None => found.extend(alone),
+    }
+    Ok(found)
+}
+
 /// The time in a rollout's name, as it is written there (local time).
 fn stamp(path: &Path) -> Option<String> {
     let stem = stem(path)?;

@@ -22,6 +22,7 @@ mod decode;
 mod endpoint;
 mod http;
 mod tcp;
+mod upstream;
 mod ws;
 
 use std::fmt;
@@ -44,6 +45,34 @@ pub use endpoint::{MockEndpoint, Running, check};
 /// Told of each request when it is over.
 pub type Log = Arc<dyn Fn(&Entry) + Send + Sync>;
 
+/// Where requests go for which there is no recorded answer: a recorder on this machine, in front of the real endpoint.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What its paths begin with, such as `/v1`.
+    pub prefix: String,
+}
+
+impl Upstream {
+    /// The path there for a path that was asked for here: what stands in front of the first known word is replaced.
+    fn target(&self, path: &str) -> String {
+        let known = [
+            "/responses",
+            "/conversations",
+            "/models",
+            "/chat",
+            "/completions",
+        ];
+        let start = known.iter().filter_map(|it| path.find(it)).min();
+        format!(
+            "{}{}",
+            self.prefix.trim_end_matches('/'),
+            start.and_then(|at| path.get(at..)).unwrap_or(path)
+        )
+    }
+}
+
 /// What a mock is started with.
 pub struct Options {
     /// What it answers.
@@ -56,6 +85,8 @@ pub struct Options {
     pub websocket_limit: Duration,
     /// Whether WebSockets are accepted at all; else clients are told to use HTTP (426).
     pub websocket: bool,
+    /// Where requests go that have no answer here.
+    pub upstream: Option<Upstream>,
     /// Told of each request when it is over.
     pub log: Option<Log>,
 }
@@ -76,8 +107,9 @@ impl Default for Options {
             settings: Settings::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             body_limit: 64 << 20,
-            websocket_limit: Duration::from_hours(1),
+            websocket_limit: Duration::from_secs(3600),
             websocket: true,
+            upstream: None,
             log: None,
         }
     }
@@ -90,6 +122,7 @@ struct Shared {
     body_limit: usize,
     websocket_limit: Duration,
     websocket: bool,
+    upstream: Option<Upstream>,
     log: Option<Log>,
 }
 
@@ -102,8 +135,9 @@ impl Shared {
     /// Books that an answer is sent up to here.
     fn finished(&self, number: u32, frames: usize, end: &'static str) {
         let mut server = self.server();
-        server.finished(number, frames, end);
-        self.tell(&server, number);
+        if server.finished(number, frames, end) {
+            self.tell(&server, number);
+        }
     }
 
     fn tell(&self, server: &Server, number: u32) {
@@ -144,6 +178,7 @@ impl Mock {
             body_limit: options.body_limit,
             websocket_limit: options.websocket_limit,
             websocket: options.websocket,
+            upstream: options.upstream,
             log: options.log,
         });
         let (stop, stopped) = watch::channel(false);

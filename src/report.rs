@@ -3,12 +3,17 @@
 //! Draws only: everything that is said was found elsewhere. Text from sessions is hostile; it passes [`safe`] on its way to
 //! a screen.
 
+mod cells;
 pub mod check;
+pub mod inspect;
 pub mod json;
+mod lazy;
 pub mod picture;
 pub mod story;
 pub mod style;
 pub mod text;
+
+pub use cells::cells;
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,7 @@
 //! What each target does with its bytes: no panic, and never more than a bound.
 
 use responses_replay::check;
+use responses_replay::redact::{Lookout, Redactor, Stream};
 use responses_replay::rollout::{NoLibrary, reader as rollout_reader};
 use responses_replay::session::{Session, reader, request_file};
 use responses_replay::strategy::{self, Options, Probe, Strategy};
@@ -12,12 +13,13 @@ use responses_replay::wire::sse::{Framer, Mode, frames};
 pub type Target = fn(&[u8]);
 
 /// All targets.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("sse", sse),
     ("session_line", session_line),
     ("rollout_line", rollout_line),
     ("refusal", refusal),
     ("request", request),
+    ("redact", redact),
 ];
 
 /// Frames of an event stream: the same however the bytes are cut, and no longer than they are.
@@ -69,6 +71,25 @@ pub fn request(bytes: &[u8]) {
         assert!(recording.exchanges.len() == 1);
         all(&Session::Recording(recording));
     }
+}
+
+/// A text without its secrets: the same however it is cut, and done when it is done.
+pub fn redact(bytes: &[u8]) {
+    let whole = Redactor::default().text(bytes).into_owned();
+    let (left, right) = bytes.split_at(bytes.len() / 2);
+    let (mut stream, mut redactor, mut out) = (Stream::new(), Redactor::default(), Vec::new());
+    for (mark, part) in [left, right].into_iter().enumerate() {
+        stream.push(&mut redactor, mark, part.to_vec(), &mut out);
+    }
+    stream.finish(&mut redactor, &mut out);
+    let marks: Vec<usize> = out.iter().map(|it| it.0).collect();
+    assert_eq!(marks, [0, 1]);
+    let parts: Vec<u8> = out.into_iter().flat_map(|it| it.1).collect();
+    assert_eq!(parts, whole);
+    assert_eq!(Redactor::default().text(&whole), whole);
+    let mut lookout = Lookout::default();
+    lookout.push(bytes);
+    assert!(lookout.finish().len() <= bytes.len());
 }
 
 fn all(session: &Session) {

@@ -91,6 +91,7 @@ pub enum Verb {
     Record(RecordArgs),
     Check(CheckArgs),
     Convert(ConvertArgs),
+    Inspect(InspectArgs),
     Serve(Box<ServeArgs>),
     /// Print completions for a shell
     ///
@@ -132,6 +133,10 @@ pub struct Global {
 pub enum Format {
     Text,
     Json,
+    #[value(hide = true)]
+    Events,
+    #[value(hide = true)]
+    Html,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]
@@ -365,6 +370,48 @@ pub struct ConvertArgs {
     pub keep_header: Vec<String>,
 }
 
+/// See a conversation, and at every point of it which calls are open
+///
+/// In a terminal it opens a viewer; '?' shows its keys. Elsewhere it prints a transcript with open calls marked. Several
+/// files are shown on one clock; sub-agents of a Codex session are found by themselves.
+///
+/// --format takes two more forms here: events, normalised lines that are the same for the same conversation on every
+/// machine, and html, one page without network or foreign script.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  replay inspect session.jsonl                          the viewer
+  replay inspect ~/.codex/sessions/…/rollout-….jsonl    a rollout, with its sub-agents
+  replay inspect session.jsonl --format json            calls with opened, closed, cause
+  replay inspect session.jsonl --format html -o report.html
+  replay inspect --follow session.jsonl                 while it is being written")]
+pub struct InspectArgs {
+    /// Sessions to show on one clock
+    #[arg(value_name = "SESSION", required_unless_present = "last")]
+    pub sessions: Vec<String>,
+    /// Show the Codex session that was written last
+    #[arg(long)]
+    pub last: bool,
+    /// Where to write a form other than the viewer [default: stdout]
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Overwrite OUT if it exists
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// Show only what passes: kind:…, call:…, lane:…, exchange:N, errors (can be repeated)
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Go on reading a file that is still being written
+    #[arg(long)]
+    pub follow: bool,
+    /// Look for no sub-agents
+    #[arg(long)]
+    pub alone: bool,
+}
 /// Serve a Responses endpoint that is as strict as the real one
 ///
 /// Any client, SDK or agent can be pointed at it, without a key. It refuses what the API refuses, with the same words, and
@@ -376,7 +423,7 @@ pub struct ServeArgs {
     /// Sessions whose answers are played back
     #[arg(value_name = "SESSION")]
     pub sessions: Vec<String>,
-    /// Run this command with OPENAI_BASE_URL set, and end with it
+    /// Run this command, pointed at the endpoint, and end with it
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
     /// Return the command's status also if requests broke the contract
@@ -406,6 +453,17 @@ pub struct ServeArgs {
     /// Pace of recorded answers: 0 is at once, 1 as recorded, 2 twice as fast
     #[arg(long, value_name = "N", default_value_t = 0.0)]
     pub speed: f64,
+    /// Keep recorded answers in this folder, one file for each run that recorded any
+    #[arg(long, value_name = "DIR")]
+    pub cassette: Option<PathBuf>,
+    /// What the cassette does: replay only; record if it is empty; record what is new; record all anew
+    ///
+    /// By default once, or none where CI is set.
+    #[arg(long, value_name = "MODE", requires = "cassette", value_parser = ["none", "once", "new_episodes", "all"])]
+    pub mode: Option<String>,
+    /// The endpoint that is recorded
+    #[arg(long, value_name = "URL", requires = "cassette")]
+    pub upstream: Option<String>,
     /// Cut answers: EXCHANGE:EVENT[=close|reset|stall|half-line|error|eof] (can be repeated)
     #[arg(long, value_name = "CUT")]
     pub cut: Vec<String>,
@@ -452,6 +510,7 @@ Examples:
   replay serve --script answers.json -- cargo test
   replay serve session.jsonl --speed 1             play a recording back
   replay serve --cut '2:response.output_item.done#1=reset' --fail 3=503
+  replay serve --cassette tests/cassette --upstream https://api.openai.com/v1 -- pytest
 
 Policies (--policy NAME=VALUE) are those of 'replay --help', and habits of servers; the first value is the default:
   done_sentinel=off|on                 OpenAI's recorded streams end without [DONE]; Open Responses asks for it
@@ -460,13 +519,19 @@ Policies (--policy NAME=VALUE) are those of 'replay --help', and habits of serve
   lanes=on|off                         lanes by stream_id on a WebSocket, or one response at a time
   unfinished_web_search=refuse|accept  the message is quoted by a gateway; when it is raised is inferred
 
-Cuts (--cut EXCHANGE:EVENT[=HOW]): EXCHANGE is a request's number from 1, or *; EVENT its number from 0, its type, the n-th of
-a type (response.output_text.delta#3), or byte:N. The event is the last that arrives whole.
+Cuts (--cut EXCHANGE:EVENT[=HOW]):
+  EXCHANGE is a request's number from 1, or *; EVENT is its number from 0, its type, the n-th of a type
+  (response.output_text.delta#3), or byte:N. The event is the last that arrives whole.
 
-Headers of one request: x-replay-cut: EVENT[=HOW], x-replay-fail: STATUS, x-replay-delay: MS, x-replay-answer: a turn of a
-script as JSON, x-replay-lane: NAME, x-replay-chunks: exact
+Headers of one request:
+  x-replay-cut: EVENT[=HOW]   x-replay-fail: STATUS       x-replay-delay: MILLISECONDS
+  x-replay-lane: NAME         x-replay-chunks: exact      x-replay-answer: a turn of a script, as JSON
 
 Control: GET /_replay/requests, POST /_replay/reset, GET /_replay/health
 
-Exit status: that of the command, or 1 if it was 0 and a request broke the contract; without a command 0 when stopped by a
-signal; 2 wrong usage, 3 unreadable input, 4 if it cannot listen or the command cannot be run";
+Exit status:
+  0  stopped by a signal; with a command: its status
+  1  with a command whose status was 0: a request broke the contract
+  2  wrong usage
+  3  unreadable input
+  4  it cannot listen, or the command cannot be run";

@@ -186,8 +186,8 @@ fn is_same(left: &Path, right: &Path) -> bool {
     left == right
 }
 
-/// Opens what is written, for its owner only.
-fn create(path: &Path, force: bool) -> Result<File, CliError> {
+/// Opens what is written, for its owner only; a file that exists only where that was asked for.
+pub(super) fn create(path: &Path, force: bool) -> Result<File, CliError> {
     let mut how = OpenOptions::new();
     how.write(true);
     #[cfg(unix)]

@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// Its path, if it has one.
-    fn path(&self) -> Option<&Path> {
+    pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
             Self::Bytes(_) => None,
@@ -70,6 +70,20 @@ impl Source {
         if let Some(lookout) = lookout {
             reader = Box::new(Watched::new(reader, lookout));
         }
+        self.read_from(reader, environment)
+    }
+
+    /// Reads the session out of its text, decompressed.
+    pub(super) fn read_from(
+        &self,
+        mut reader: impl Read,
+        environment: &Environment,
+    ) -> Result<Session, CliError> {
+        let name = self.name();
+        let failed = |error: &io::Error| match self {
+            Self::File(path) => CliError::io(path, error),
+            Self::Bytes(_) => CliError::input(&name, error.to_string()),
+        };
         let mut head = Vec::new();
         reader
             .by_ref()

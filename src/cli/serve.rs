@@ -2,26 +2,34 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+mod cassette;
 
 use super::Environment;
 use super::args::ServeArgs;
 use super::error::CliError;
 use super::input;
 use super::output::Output;
+use super::record::write_port_file;
+use crate::client::home::Home;
+use crate::client::launch::{self, Exit, Launch, LaunchError};
+use crate::client::plan::{self, Choice, Given, Kind, Locals};
+use crate::client::{Direction, EventSource, Sink, program};
 use crate::endpoint::served::fault::{Cut, Rule};
 use crate::endpoint::served::journal::Entry;
 use crate::endpoint::served::script::Script;
-use crate::endpoint::served::server::Settings;
+use crate::endpoint::served::server::{Otherwise, Settings};
 use crate::endpoint::served::tape::{Match, ReadTape as _, Tapes};
 use crate::endpoint::served::{Profile, Rules};
 use crate::mock::{Log, Options};
 use crate::report::safe;
-use crate::serve::{self, Outcome, ServeError};
+use crate::serve::{Outcome, ServeError, Serving};
+use cassette::Mode;
 
 /// Runs the verb.
 pub(super) fn run(
@@ -36,53 +44,130 @@ pub(super) fn run(
         ))
         .hint("listen on 127.0.0.1, or add --any-host"));
     }
-    let options = Options {
-        settings: settings(args, environment)?,
+    let mode = Mode::of(args.mode.as_deref(), environment.ci);
+    let (mut settings, recorded) = settings(args, environment, mode)?;
+    let cassette = cassette::open(args, mode, recorded, &mut settings)?;
+    let alone = args.command.is_empty();
+    let serving = Serving::start(Options {
+        settings,
         listen: args.listen,
         body_limit: args.body_limit,
         websocket_limit: Duration::from_secs(args.websocket_limit.max(1)),
         websocket: !args.no_websocket,
-        log: log(output, args.command.is_empty()),
-    };
-    let alone = args.command.is_empty();
-    let ready = |address: SocketAddr| {
-        if alone && output.is_json() {
-            let document = json!({"schema": 1, "listening": address.to_string(), "base_url": format!("http://{address}/v1")});
-            output
-                .data(&format!("{document}\n"))
-                .map_err(|it| it.message)?;
-        } else if alone {
-            output
-                .data(&format!("http://{address}/v1\n"))
-                .map_err(|it| it.message)?;
+        upstream: cassette.as_ref().map(|it| it.upstream.clone()),
+        log: log(output, alone),
+    });
+    let ran = serving.and_then(|serving| {
+        if alone {
+            return serving.until_signal(|address| say(args, output, address));
         }
-        match &args.port_file {
-            Some(path) => write_port(path, address),
-            None => Ok(()),
+        if let Some(path) = &args.port_file {
+            write_port_file(path, serving.address())
+                .map_err(|why| ServeError::Ready(why.message))?;
         }
-    };
-    let outcome = serve::run(options, &args.command, ready).map_err(|error| {
+        serving.around(|address| launch(args, environment, output, address))
+    });
+    if let Some(cassette) = cassette {
+        cassette.finish(output);
+    }
+    let outcome = ran.map_err(|error| {
         let said = CliError::failed(error.to_string());
-        match error {
-            ServeError::Listen(..) => {
-                said.hint("is the port taken? --listen 127.0.0.1:0 takes a free one")
-            }
+        match &error {
+            ServeError::Listen(..) => said.hint("--listen 127.0.0.1:0 takes any free port"),
+            ServeError::Command(why) => CliError {
+                exit: u8::try_from(why.status()).unwrap_or(1),
+                ..said
+            },
             _ => said,
         }
     })?;
     finish(&outcome, args.allow_refused, output)
 }
 
-/// The file is there when it is whole.
-fn write_port(path: &Path, address: SocketAddr) -> Result<(), String> {
-    let failed = |why: std::io::Error| format!("cannot write {}: {why}", path.display());
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    std::fs::write(&beside, format!("{address}\n")).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+/// Says where it listens.
+fn say(args: &ServeArgs, output: &Output, address: SocketAddr) -> Result<(), String> {
+    if let Some(path) = &args.port_file {
+        write_port_file(path, address).map_err(|it| it.message)?;
+    }
+    let url = format!("http://{address}/v1");
+    let said = if output.is_json() {
+        let address = address.to_string();
+        json!({"schema": 1, "listening": address, "base_url": url}).to_string()
+    } else {
+        url
+    };
+    output.data(&format!("{said}\n")).map_err(|it| it.message)
 }
 
-fn settings(args: &ServeArgs, environment: &Environment) -> Result<Settings, CliError> {
+/// Runs the command, pointed at the server.
+fn launch(
+    args: &ServeArgs,
+    environment: &Environment,
+    output: &Output,
+    address: SocketAddr,
+) -> Result<Exit, LaunchError> {
+    let variables = &environment.client;
+    let home = variables.codex_home(Kind::Codex);
+    let home = home.map(|it| Home::load(&it)).unwrap_or_default();
+    let program = args.command.first();
+    let installed = program.map(|it| program::look(it, variables.path.as_deref()));
+    let installed = installed.unwrap_or_default();
+    let given = Given {
+        command: &args.command,
+        choice: Choice::Detect,
+        environment: variables,
+        home: &home,
+        installed: &installed,
+    };
+    let mut survey = plan::survey(given);
+    for upstream in &mut survey.upstreams {
+        upstream.path.clear();
+    }
+    if survey.kind != Kind::Other {
+        for note in &survey.notes {
+            output.note(note);
+        }
+    }
+    let locals = Locals {
+        model: format!("http://{address}/v1"),
+        chatgpt: Some(format!("http://{address}/backend-api")),
+    };
+    let mut plan = survey.plan(given, &locals);
+    let mut set = |name: &str, value: String| plan.environment.push((name.into(), value.into()));
+    set("REPLAY_URL", format!("http://{address}"));
+    if args.upstream.is_none() {
+        // a real key has no business here
+        set("OPENAI_API_KEY", "replay".to_owned());
+    }
+    set("OPENAI_BASE_URL", format!("http://{address}/v1"));
+    let sink: Arc<dyn Sink> = Arc::new(Nothing);
+    launch::run(
+        &Launch {
+            plan,
+            home: None,
+            events: None,
+            tui_log: None,
+        },
+        &sink,
+    )
+}
+
+/// What a client writes is not followed here.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn rollout_file(&self, _path: &str, _line: u32, _byte: u64) {}
+    fn rollout(&self, _path: &str, _line: u32, _bytes: &[u8]) {}
+    fn client_event(&self, _source: EventSource, _direction: Direction, _bytes: &[u8]) {}
+    fn trouble(&self, _text: &str) {}
+}
+
+/// Reads everything that answers come from; returns also the recordings of the cassette.
+fn settings(
+    args: &ServeArgs,
+    environment: &Environment,
+    mode: Mode,
+) -> Result<(Settings, Vec<PathBuf>), CliError> {
     let mut rules = Rules::default();
     let profile = Profile::ALL.iter().find(|(name, _)| *name == args.profile);
     rules.profile = profile.map_or_else(Profile::default, |(_, profile)| *profile);
@@ -129,8 +214,21 @@ fn settings(args: &ServeArgs, environment: &Environment) -> Result<Settings, Cli
     for session in &args.sessions {
         read(session, environment, &mut settings.tapes)?;
     }
-    settings.miss_is_error = way == Match::Strict && !args.sessions.is_empty();
-    Ok(settings)
+    if way == Match::Strict && !args.sessions.is_empty() {
+        settings.otherwise = Otherwise::Error;
+    }
+    let recorded = match &args.cassette {
+        None => Vec::new(),
+        Some(folder) => cassette::episodes(folder)?,
+    };
+    for path in recorded.iter().filter(|_| mode != Mode::All) {
+        let bytes = std::fs::read(path).map_err(|error| CliError::io(path, &error))?;
+        settings
+            .tapes
+            .read_tape(&bytes)
+            .map_err(|error| CliError::input(&path.display().to_string(), error.to_string()))?;
+    }
+    Ok((settings, recorded))
 }
 
 fn read(session: &str, environment: &Environment, tapes: &mut Tapes) -> Result<(), CliError> {
@@ -173,7 +271,7 @@ fn finish(outcome: &Outcome, allow: bool, output: &Output) -> Result<u8, CliErro
     let Some(status) = &outcome.command else {
         return Ok(0);
     };
-    let code = code_of(status);
+    let code = u8::try_from(status.status()).unwrap_or(1);
     let exit = if code == 0 && counts.refused > 0 && !allow {
         1
     } else {
@@ -212,18 +310,4 @@ fn finish(outcome: &Outcome, allow: bool, output: &Output) -> Result<u8, CliErro
         }
     }
     Ok(exit)
-}
-
-/// A command that a signal ended has the status that shells give it.
-fn code_of(status: &std::process::ExitStatus) -> u8 {
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::ExitStatusExt as _;
-        if let Some(signal) = status.signal() {
-            return u8::try_from(128 + signal).unwrap_or(255);
-        }
-    }
-    status
-        .code()
-        .map_or(1, |code| u8::try_from(code).unwrap_or(255))
 }

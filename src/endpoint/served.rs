@@ -112,6 +112,7 @@ impl Habit {
 }
 
 /// What the server goes by.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The world in which it judges.

@@ -22,6 +22,8 @@ pub(super) enum Answer {
     Whole(Option<Bytes>),
     /// One part after the other.
     Played(Box<Play>),
+    /// What comes from the upstream.
+    Passed(Box<super::upstream::Passed>),
 }
 
 impl Answer {
@@ -117,7 +119,7 @@ impl Play {
             Some(How::Error) => {
                 self.said_error = true;
                 let mut failure = Failure::of_status(500);
-                failure.kind = "server_error".to_owned();
+                failure.kind = "server_error".into();
                 let sequence = self.plan.whole_frames() as u32;
                 let (bytes, _) = error_frames(&failure, self.plan.stream_error, sequence);
                 Poll::Ready(Some(Ok(bytes.into())))
@@ -167,13 +169,14 @@ impl Body for Answer {
                 Poll::Ready(bytes.map(|it| Ok(Frame::data(it))))
             }
             Self::Played(play) => play.poll(cx).map(|it| it.map(|it| it.map(Frame::data))),
+            Self::Passed(passed) => passed.poll(cx).map(|it| it.map(|it| it.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Played(_) => false,
+            Self::Played(_) | Self::Passed(_) => false,
         }
     }
 
@@ -182,7 +185,7 @@ impl Body for Answer {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64))
             }
-            Self::Played(_) => SizeHint::default(),
+            Self::Played(_) | Self::Passed(_) => SizeHint::default(),
         }
     }
 }

@@ -14,13 +14,13 @@ use serde_json::json;
 use super::body::{Answer, Play};
 use super::decode::{Undecoded, decode};
 use super::tcp::Line;
-use super::{Shared, ws};
+use super::{Shared, upstream, ws};
 use crate::endpoint::served::server::{Asked, Reply, Route};
 use crate::session::lanes::Headers;
 use crate::wire::failure::Failure;
 
 /// How long the body of a request may take.
-const BODY: Duration = Duration::from_mins(2);
+const BODY: Duration = Duration::from_secs(120);
 
 type Answered = Response<Answer>;
 
@@ -32,13 +32,26 @@ pub(super) async fn answer(
 ) -> Result<Answered, Infallible> {
     let path = request.uri().path().to_owned();
     let route = Route::of(&path);
-    if route == Route::Create && request.method() == Method::GET {
-        return Ok(ws::upgrade(&mut request, &shared));
+    if route == Route::Create
+        && request.method() == Method::GET
+        && let Some(answer) = ws::upgrade(&mut request, &shared)
+    {
+        return Ok(answer);
     }
     let (head, body) = request.into_parts();
     let body = match read(body, &head.headers, shared.body_limit).await {
         Ok(body) => body,
-        Err(failure) => return Ok(error(&failure, Vec::new())),
+        Err(failure) => {
+            let mut server = shared.server();
+            let number = server.unread(
+                head.method.as_str(),
+                &path,
+                &failure,
+                shared.started.elapsed(),
+            );
+            shared.tell(&server, number);
+            return Ok(error(&failure, Vec::new()));
+        }
     };
     let query = head.uri.query().unwrap_or("");
     if let Route::Control(name) = route {
@@ -55,7 +68,15 @@ pub(super) async fn answer(
         at: shared.started.elapsed(),
     };
     if route == Route::Create && head.method == Method::POST {
-        return Ok(create(&asked, &shared, line));
+        let asks = (&head.method, path.as_str(), &head.headers);
+        return Ok(create(&asked, asks, &shared, line).await);
+    }
+    if route == Route::Chat
+        && let Some(to) = &shared.upstream
+    {
+        let number = shared.server().passing(&asked);
+        let asks = (&head.method, path.as_str(), &head.headers);
+        return Ok(upstream::pass(&shared, to, number, asks, asked.body.clone()).await);
     }
     let found = {
         let mut server = shared.server();
@@ -71,7 +92,12 @@ pub(super) async fn answer(
     ))
 }
 
-fn create(asked: &Asked<'_>, shared: &Arc<Shared>, line: Arc<Line>) -> Answered {
+async fn create(
+    asked: &Asked<'_>,
+    asks: (&Method, &str, &HeaderMap),
+    shared: &Arc<Shared>,
+    line: Arc<Line>,
+) -> Answered {
     let reply = {
         let mut server = shared.server();
         let reply = server.create(asked, None);
@@ -82,11 +108,10 @@ fn create(asked: &Asked<'_>, shared: &Arc<Shared>, line: Arc<Line>) -> Answered 
     };
     match reply {
         Reply::Failure(_, failure, headers) => error(&failure, headers),
-        Reply::Upstream(number) => {
-            let failure = Failure::of_status(502);
-            shared.server().came_back(number, 502, "complete");
-            error(&failure, Vec::new())
-        }
+        Reply::Upstream(number) => match &shared.upstream {
+            Some(to) => upstream::pass(shared, to, number, asks, asked.body.clone()).await,
+            None => error(&Failure::of_status(502), Vec::new()),
+        },
         Reply::Plan(plan) => {
             let kind = if plan.stream {
                 "text/event-stream; charset=utf-8"

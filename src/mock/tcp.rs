@@ -20,7 +20,7 @@ use super::{Shared, http};
 /// How many connections there may be at once; more wait.
 const CONNECTIONS: usize = 10_000;
 /// How long the head of a request may take, and a connection may be idle.
-const IDLE: Duration = Duration::from_mins(10);
+const IDLE: Duration = Duration::from_secs(600);
 /// How long requests may go on when the server is stopped.
 const GRACE: Duration = Duration::from_secs(2);
 

@@ -41,21 +41,18 @@ const WAITING: u32 = 4096;
 
 static CONNECTIONS: AtomicU32 = AtomicU32::new(0);
 
-/// Answers a handshake.
-pub(super) fn upgrade(request: &mut Request<Incoming>, shared: &Arc<Shared>) -> Response<Answer> {
-    let key = request.headers().get("sec-websocket-key").cloned();
-    let wants = has(request.headers(), "upgrade", "websocket");
-    let Some(key) = key.filter(|_| wants) else {
-        let failure = Failure::invalid(
-            "Not allowed to GET on /v1/responses without an upgrade to a WebSocket.",
-        )
-        .with_status(405)
-        .code("method_not_supported");
-        return error(&failure, Vec::new());
-    };
-    if !shared.websocket {
+/// Answers a handshake; `None` if the request is none.
+pub(super) fn upgrade(
+    request: &mut Request<Incoming>,
+    shared: &Arc<Shared>,
+) -> Option<Response<Answer>> {
+    let key = request.headers().get("sec-websocket-key").cloned()?;
+    if !has(request.headers(), "upgrade", "websocket") {
+        return None;
+    }
+    if !shared.websocket || shared.upstream.is_some() {
         let failure = Failure::invalid("This server takes no WebSockets.").with_status(426);
-        return error(&failure, Vec::new());
+        return Some(error(&failure, Vec::new()));
     }
     let headers = headers_of(request.headers());
     let path = request.uri().path().to_owned();
@@ -75,7 +72,7 @@ pub(super) fn upgrade(request: &mut Request<Incoming>, shared: &Arc<Shared>) -> 
     if let Ok(accept) = HeaderValue::from_str(&accept) {
         all.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    answer
+    Some(answer)
 }
 
 fn has(headers: &HeaderMap, name: &str, word: &str) -> bool {
@@ -353,8 +350,8 @@ async fn respond(common: &Arc<Socket>, next: &Waiting, lane: u32) -> Sent {
             let text = failure.frame(stream_id, coded);
             common.out.send(Out::Text(text.into())).await
         }
-        Reply::Upstream(number) => {
-            shared.server().came_back(number, 502, "complete");
+        // WebSockets are refused where there is an upstream
+        Reply::Upstream(_) => {
             let text = Failure::of_status(502).frame(stream_id, coded);
             common.out.send(Out::Text(text.into())).await
         }

@@ -22,7 +22,7 @@ const CONTINUE: Duration = Duration::from_secs(1);
 
 /// How long the end of an answer waits for the file at most. A machine with more to do than it can takes this long to
 /// write a few lines; a disk that hangs costs it once, see [`Track::is_behind`].
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Shorter pieces are copied: a slice would hold the whole buffer it was read into.
 const COPIED: usize = 4096;

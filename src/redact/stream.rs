@@ -10,6 +10,9 @@ use super::{Edit, Redactor, patterns};
 /// More bytes than this are never held back: 1 MiB.
 pub const MAX_HELD: usize = 1 << 20;
 
+/// More room than this is not kept for later.
+const MAX_KEPT: usize = 64 << 10;
+
 /// More chunks than this are never held back.
 pub const MAX_CHUNKS: usize = 4096;
 
@@ -258,6 +261,10 @@ impl<T, B: AsRef<[u8]> + From<Vec<u8>>> Stream<T, B> {
             return;
         }
         self.held.drain(..bytes.min(self.held.len()));
+        if self.held.is_empty() {
+            // a long value is no reason to keep its room
+            self.held.shrink_to(MAX_KEPT);
+        }
         self.at = self.at.saturating_sub(bytes);
         self.lines = self.lines.saturating_sub(bytes);
         self.seen = self.seen.saturating_sub(bytes);

@@ -14,15 +14,15 @@ pub struct Failure {
     /// `error.message`.
     pub message: String,
     /// `error.type`.
-    pub kind: String,
+    pub kind: Box<str>,
     /// `error.param`.
     pub param: Option<String>,
     /// `error.code`.
-    pub code: Option<String>,
+    pub code: Option<Box<str>>,
     /// The rule of the contract it is about, by its name in JSON; `None` for errors that are no word of the contract.
     pub rule: Option<&'static str>,
     /// A body that stands in place of the envelope, for servers that spell errors otherwise (`{"detail":…}`).
-    pub raw: Option<String>,
+    pub raw: Option<Box<str>>,
 }
 
 /// How an error inside of a stream is spelled (responses-api.md 1.3).
@@ -43,7 +43,7 @@ impl Failure {
         Self {
             status: 400,
             message: message.into(),
-            kind: "invalid_request_error".to_owned(),
+            kind: "invalid_request_error".into(),
             param: None,
             code: None,
             rule: None,
@@ -67,7 +67,7 @@ impl Failure {
 
     /// The same with `error.code`.
     #[must_use]
-    pub fn code(mut self, code: impl Into<String>) -> Self {
+    pub fn code(mut self, code: impl Into<Box<str>>) -> Self {
         self.code = Some(code.into());
         self
     }
@@ -84,7 +84,7 @@ impl Failure {
         let mut failure = Self::invalid(message);
         let mut body = Map::new();
         body.insert("detail".into(), message.into());
-        failure.raw = Some(Value::Object(body).to_string());
+        failure.raw = Some(Value::Object(body).to_string().into());
         failure
     }
 
@@ -114,15 +114,15 @@ impl Failure {
             ),
         };
         let mut failure = Self::invalid(message).with_status(status);
-        kind.clone_into(&mut failure.kind);
-        failure.code = code.map(str::to_owned);
+        failure.kind = kind.into();
+        failure.code = code.map(Into::into);
         failure
     }
 
     /// The HTTP body: pretty-printed, two spaces, four keys (responses-api.md 1.0).
     pub fn body(&self) -> String {
         if let Some(raw) = &self.raw {
-            return raw.clone();
+            return raw.to_string();
         }
         let text = |value: &str| Value::from(value).to_string();
         let or_null = |value: Option<&str>| value.map_or_else(|| "null".to_owned(), text);
@@ -139,9 +139,9 @@ impl Failure {
     /// that want one (Open Responses).
     pub fn frame(&self, stream_id: Option<&str>, coded: bool) -> String {
         let mut error = Map::new();
-        error.insert("type".into(), self.kind.as_str().into());
+        error.insert("type".into(), (&*self.kind).into());
         let code = self.code.as_deref();
-        if let Some(code) = code.or_else(|| coded.then_some(self.kind.as_str())) {
+        if let Some(code) = code.or_else(|| coded.then_some(&*self.kind)) {
             error.insert("code".into(), code.into());
         }
         error.insert("message".into(), self.message.as_str().into());
@@ -160,23 +160,23 @@ impl Failure {
 
     /// The data of the `error` event of a stream, if this way of spelling has one.
     pub fn event(&self, spelling: StreamError, sequence: u32) -> Option<String> {
-        let or_null = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
+        let or_null = |value: Option<&str>| value.map_or(Value::Null, Value::from);
         let mut event = Map::new();
         event.insert("type".into(), "error".into());
         event.insert("sequence_number".into(), sequence.into());
         match spelling {
             StreamError::FailedOnly => return None,
             StreamError::Flat => {
-                event.insert("code".into(), or_null(&self.code));
+                event.insert("code".into(), or_null(self.code.as_deref()));
                 event.insert("message".into(), self.message.as_str().into());
-                event.insert("param".into(), or_null(&self.param));
+                event.insert("param".into(), or_null(self.param.as_deref()));
             }
             StreamError::Nested => {
                 let mut error = Map::new();
-                error.insert("type".into(), self.kind.as_str().into());
-                error.insert("code".into(), or_null(&self.code));
+                error.insert("type".into(), (&*self.kind).into());
+                error.insert("code".into(), or_null(self.code.as_deref()));
                 error.insert("message".into(), self.message.as_str().into());
-                error.insert("param".into(), or_null(&self.param));
+                error.insert("param".into(), or_null(self.param.as_deref()));
                 event.insert("error".into(), error.into());
             }
         }
@@ -188,10 +188,10 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self {
             status: refusal.status,
-            kind: refusal.error_type().to_owned(),
+            kind: refusal.error_type().into(),
             message: refusal.message,
             param: refusal.param,
-            code: refusal.code.map(str::to_owned),
+            code: refusal.code.map(Into::into),
             rule: Some(refusal.kind.name()),
             raw: None,
         }
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(Failure::detail("x").body(), r#"{"detail":"x"}"#);
         assert_eq!(
             (
-                Failure::of_status(429).kind.as_str(),
+                &*Failure::of_status(429).kind,
                 Failure::of_status(500).status
             ),
             ("rate_limit_error", 500)

@@ -121,6 +121,11 @@ impl Framer {
         std::mem::take(&mut self.ready)
     }
 
+    /// How many bytes of the stream belong to frames that were handed out.
+    pub fn told(&self) -> u64 {
+        self.frame.raw.start
+    }
+
     /// Ends the stream and returns what it ended in: in strict mode at most one frame that is not whole.
     pub fn finish(&mut self) -> Vec<Frame> {
         if self.after_cr {

@@ -23,7 +23,7 @@ const BODIES: [&str; 5] = [
 ];
 
 /// Members that this program writes itself, and that hold nothing of a client's or an endpoint's.
-const STRUCTURE: [&str; 22] = [
+const STRUCTURE: [&str; 23] = [
     "kind",
     "redacted",
     "format",
@@ -38,6 +38,7 @@ const STRUCTURE: [&str; 22] = [
     "http",
     "method",
     "body_complete",
+    "body_encoded",
     "status",
     "wire_bytes",
     "encoded",
@@ -178,13 +179,13 @@ impl<'a, 'r> Rewrite<'a, 'r> {
             // its text may hold anything, and what it is made of is not there
             Err(_) => json.push_str(LOST),
             Ok(Stored::Bytes(body)) => {
-                let redacted = self.redactor.body(&body);
-                let places = redacted.places.into_iter();
-                self.places.extend(places.map(|place| match &*place {
-                    "" => "body".to_owned(),
-                    _ => format!("body.{place}"),
-                }));
-                let body = redacted.bytes.into_owned();
+                // nobody can look into what could not be decoded
+                let is_encoded = self.object.flag("body_encoded") == Some(true);
+                let body = if is_encoded {
+                    body
+                } else {
+                    self.decoded(&body)
+                };
                 let lane = self.lane(&body);
                 let base = bodies.last.get(&lane).copied();
                 store(&mut json, body, number, base, &mut bodies.written);
@@ -196,6 +197,16 @@ impl<'a, 'r> Rewrite<'a, 'r> {
         }
         self.changed = true;
         self.body = Some(json);
+    }
+
+    fn decoded(&mut self, body: &[u8]) -> Vec<u8> {
+        let redacted = self.redactor.body(body);
+        let places = redacted.places.into_iter();
+        self.places.extend(places.map(|place| match &*place {
+            "" => "body".to_owned(),
+            _ => format!("body.{place}"),
+        }));
+        redacted.bytes.into_owned()
     }
 
     fn lane(&self, body: &[u8]) -> String {

@@ -225,29 +225,29 @@ pub fn smallest(schema: &Value, depth: u8) -> Value {
 mod tests {
     use super::*;
 
-    fn of(item: Value) -> Value {
+    fn of(item: &Value) -> Value {
         Value::Object(complete(item.as_object().unwrap()).unwrap())
     }
 
     #[test]
     fn short_forms_become_whole_items() {
         assert_eq!(
-            of(json!({"type":"message","text":"hi"})),
+            of(&json!({"type":"message","text":"hi"})),
             json!({"type":"message","status":"completed","content":[{"type":"output_text","annotations":[],"logprobs":[],"text":"hi"}],"role":"assistant"})
         );
         assert_eq!(
-            of(json!({"type":"function_call","name":"f","arguments":{"a":1},"call_id":"call_A"})),
+            of(&json!({"type":"function_call","name":"f","arguments":{"a":1},"call_id":"call_A"})),
             json!({"type":"function_call","status":"completed","arguments":"{\"a\":1}","name":"f","call_id":"call_A"})
         );
         assert_eq!(
-            of(json!({"type":"reasoning","text":"so"})),
+            of(&json!({"type":"reasoning","text":"so"})),
             json!({"type":"reasoning","summary":[{"type":"summary_text","text":"so"}]})
         );
-        let shell = of(json!({"type":"local_shell_call","command":["ls"],"call_id":"c"}));
+        let shell = of(&json!({"type":"local_shell_call","command":["ls"],"call_id":"c"}));
         assert_eq!(shell["action"]["command"][0], "ls");
         assert!(shell.get("command").is_none());
         let other = json!({"type":"mcp_call","id":"mcp_1","name":"x"});
-        assert_eq!(of(other.clone()), other);
+        assert_eq!(of(&other), other);
         assert!(complete(json!({"type":"function_call"}).as_object().unwrap()).is_err());
     }
 

@@ -467,7 +467,7 @@ fn adjacency(slots: &[crate::ledger::Slot], items: &Items) -> Option<Failure> {
     None
 }
 
-/// DeepSeek's words for a call without output (E10): no full stop, an empty `param`, a `code`.
+/// The words of `DeepSeek` for a call without output (E10): no full stop, an empty `param`, a `code`.
 fn deepseek(call_id: &str) -> Failure {
     Failure::invalid(format!("No tool output found for tool call {call_id}"))
         .param("")

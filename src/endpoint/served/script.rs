@@ -104,9 +104,10 @@ impl Turn {
         let what = if status.is_some() || turn.contains_key("body") {
             let mut failure = Failure::of_status(status.unwrap_or(500));
             match turn.get("body") {
-                Some(Value::String(text)) => failure.raw = Some(text.clone()),
+                Some(Value::String(text)) => failure.raw = Some(text.as_str().into()),
                 Some(body) => {
-                    failure.raw = Some(serde_json::to_string_pretty(body).unwrap_or_default());
+                    let body = serde_json::to_string_pretty(body).unwrap_or_default();
+                    failure.raw = Some(body.into());
                 }
                 None => {}
             }
@@ -329,13 +330,13 @@ fn describe(failure: &mut Failure, error: &Value) -> Result<(), String> {
         failure.message = message;
     }
     if let Some(kind) = text("type") {
-        failure.kind = kind;
+        failure.kind = kind.into();
     }
     if error.contains_key("param") {
         failure.param = text("param");
     }
     if error.contains_key("code") {
-        failure.code = text("code");
+        failure.code = text("code").map(Into::into);
     }
     Ok(())
 }

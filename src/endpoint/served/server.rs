@@ -46,6 +46,20 @@ pub const HEADERS: [(&str, &str); 6] = [
     ),
 ];
 
+/// What a request gets for which no answer is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Otherwise {
+    /// The smallest valid answer.
+    #[default]
+    Minimal,
+    /// An error that says what is nearest.
+    Error,
+    /// The answer of the upstream.
+    Upstream,
+    /// The answer of the upstream, recorded or not.
+    AlwaysUpstream,
+}
+
 /// What a server is set up with.
 #[derive(Debug)]
 pub struct Settings {
@@ -55,10 +69,8 @@ pub struct Settings {
     pub script: Option<Script>,
     /// The recorded answers.
     pub tapes: Tapes,
-    /// Whether a request without a recorded answer is an error.
-    pub miss_is_error: bool,
-    /// Whether a request without a recorded answer is for the upstream.
-    pub miss_goes_up: bool,
+    /// What a request gets for which no answer is recorded.
+    pub otherwise: Otherwise,
     /// Streams to cut.
     pub cuts: Vec<Rule<Cut>>,
     /// Requests to fail.
@@ -83,8 +95,7 @@ impl Default for Settings {
             rules: Rules::default(),
             script: None,
             tapes: Tapes::new(super::tape::Match::default(), false),
-            miss_is_error: false,
-            miss_goes_up: false,
+            otherwise: Otherwise::default(),
             cuts: Vec::new(),
             fails: Vec::new(),
             latency: Duration::ZERO,
@@ -143,6 +154,29 @@ struct Open {
     turn: Option<turns::Place>,
 }
 
+/// What the upstream answered.
+#[derive(Clone, Copy, Debug)]
+pub struct CameBack<'a> {
+    /// The status.
+    pub status: u16,
+    /// `content-type`.
+    pub content_type: &'a str,
+    /// The bytes that came.
+    pub bytes: &'a [u8],
+    /// `complete`, `cut` or `client_closed`.
+    pub end: &'static str,
+}
+
+/// A request that went to the upstream.
+#[derive(Debug)]
+struct Passing {
+    ticket: Ticket,
+    body: Bytes,
+    thread: String,
+    conversation: Option<String>,
+    store: bool,
+}
+
 /// The server.
 #[derive(Debug)]
 pub struct Server {
@@ -154,6 +188,7 @@ pub struct Server {
     conversations: BTreeMap<String, Conversation>,
     busy: BTreeSet<String>,
     open: BTreeMap<u32, Open>,
+    passing: BTreeMap<u32, Passing>,
     turns: Turns,
     creates: u32,
     minimal: [Turn; 2],
@@ -174,6 +209,7 @@ impl Server {
             conversations: BTreeMap::new(),
             busy: BTreeSet::new(),
             open: BTreeMap::new(),
+            passing: BTreeMap::new(),
             turns: Turns::default(),
             creates: 0,
             minimal: [
@@ -222,21 +258,33 @@ impl Server {
         })
     }
 
+    /// Notes a request whose body could not be read.
+    pub fn unread(&mut self, method: &str, path: &str, failure: &Failure, at: Duration) -> u32 {
+        self.journal.push(Entry {
+            at_ms: at_ms(at),
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status: Some(failure.status),
+            refused: Some(failure.clone()),
+            end: Some("complete"),
+            ..Entry::default()
+        })
+    }
+
     /// Takes a request for a response.
     pub fn create(&mut self, asked: &Asked<'_>, connection: Option<&Headers<'_>>) -> Reply {
         let number = self.note(asked);
         self.creates += 1;
         let header = |name: &str| asked.headers.get(name);
-        let fail = match header("x-replay-fail") {
-            Some(text) => match super::fault::status_of(text) {
+        let fail = if let Some(text) = header("x-replay-fail") {
+            match super::fault::status_of(text) {
                 Ok(status) => Some(status),
                 Err(why) => return self.wrong_header(number, "x-replay-fail", &why),
-            },
-            None => {
-                let creates = self.creates;
-                let fails = &self.settings.fails;
-                fails.iter().find(|it| it.is_for(creates)).map(|it| it.what)
             }
+        } else {
+            let creates = self.creates;
+            let fails = &self.settings.fails;
+            fails.iter().find(|it| it.is_for(creates)).map(|it| it.what)
         };
         if let Some(status) = fail {
             self.journal.change(number, |it| it.source = Source::Fault);
@@ -282,13 +330,29 @@ impl Server {
             side,
             text: std::str::from_utf8(&body).unwrap_or(""),
         };
-        let chosen = match self.choose(asked, &head, &wants) {
-            Ok(chosen) => chosen,
-            Err(reply) => return *reply,
-        };
-        if let Some(id) = &conversation {
+        let thread = wants.lane.clone().unwrap_or_default();
+        let chosen = self.choose(asked, &head, &wants);
+        if let Some(id) = &conversation
+            && !matches!(&chosen, Err(reply) if matches!(**reply, Reply::Failure(..)))
+        {
             self.busy.insert(id.clone());
         }
+        let chosen = match chosen {
+            Ok(chosen) => chosen,
+            Err(reply) => {
+                if let Reply::Upstream(number) = *reply {
+                    let passing = Passing {
+                        ticket,
+                        body: body.clone(),
+                        thread,
+                        conversation,
+                        store: head.store != Some(false),
+                    };
+                    self.passing.insert(number, passing);
+                }
+                return *reply;
+            }
+        };
         let response = chosen.response;
         self.open.insert(
             number,
@@ -331,9 +395,10 @@ impl Server {
     }
 
     /// Books that the first `sent` frames of an answer are sent, or are about to be. Only the first word on an answer counts.
-    pub fn finished(&mut self, number: u32, sent: usize, end: &'static str) {
+    /// Returns whether this was it.
+    pub fn finished(&mut self, number: u32, sent: usize, end: &'static str) -> bool {
         let Some(open) = self.open.remove(&number) else {
-            return;
+            return false;
         };
         if let Some(id) = &open.conversation {
             self.busy.remove(id);
@@ -357,16 +422,51 @@ impl Server {
             it.events = sent as u32;
             it.end = Some(end);
         });
+        true
     }
 
-    /// Books the answer of the upstream to a request that was sent there: its status and the bytes that came.
-    pub fn came_back(&mut self, number: u32, status: u16, end: &'static str) {
-        self.open.remove(&number);
+    /// Notes a request that is passed on without being judged.
+    pub fn passing(&mut self, asked: &Asked<'_>) -> u32 {
+        self.note(asked)
+    }
+
+    /// Books the answer of the upstream to a request that was sent there. From then on it is a recorded one.
+    pub fn came_back(&mut self, number: u32, back: &CameBack<'_>) {
         self.journal.change(number, |it| {
-            it.status = Some(status);
+            it.status = Some(back.status);
             it.source = Source::Upstream;
-            it.end = Some(end);
+            it.end = Some(back.end);
         });
+        let Some(passing) = self.passing.remove(&number) else {
+            return;
+        };
+        if let Some(id) = &passing.conversation {
+            self.busy.remove(id);
+        }
+        let learned = self.settings.tapes.learn(
+            &passing.body,
+            &passing.thread,
+            back.status,
+            back.content_type,
+            back.bytes,
+        );
+        let take = learned
+            .and_then(|index| self.settings.tapes.get(index))
+            .cloned();
+        let Some(take) = take else { return };
+        let Some(response) = take.response.clone() else {
+            return;
+        };
+        self.live
+            .answered(&passing.ticket, &response, take.complete, &take.done, &[]);
+        if passing.store && take.complete {
+            let frames = self.settings.tapes.frames(&take, None, None);
+            let kept = Kept {
+                object: frames.object,
+                context: passing.ticket.node(),
+            };
+            self.shelf.put(response, kept);
+        }
     }
 
     /// Forgets what a WebSocket remembered.

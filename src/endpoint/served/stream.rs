@@ -270,7 +270,7 @@ impl Template {
         let mut sequence = 2 + self.ends.len();
         if let Status::Failed(code, message) = &self.end {
             let mut failure = Failure::invalid(message.as_str()).code(code.as_str());
-            failure.kind.clone_from(code);
+            failure.kind = code.as_str().into();
             if let Some(data) = failure.event(rules.stream_error, sequence as u32) {
                 push_frame(&mut bytes, &mut ends, "error", data.as_bytes());
                 sequence += 1;

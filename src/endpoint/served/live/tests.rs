@@ -169,7 +169,7 @@ fn a_websocket_remembers_its_latest_response_only() {
     let go = |previous: &str| {
         format!(r#"{{"store":false,"input":"x","previous_response_id":"{previous}"}}"#)
     };
-    let not_found = Some("previous_response_not_found".to_owned());
+    let not_found: Option<Box<str>> = Some("previous_response_not_found".into());
     assert_eq!(send(r#"{"store":false,"input":"x"}"#, 1, "resp_1"), None);
     assert_eq!(send(&go("resp_1"), 2, "resp_x"), not_found);
     assert_eq!(send(&go("resp_1"), 1, "resp_2"), None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Asked, Reply, Server, turns};
+use super::{Asked, Otherwise, Reply, Server, turns};
 use crate::endpoint::served::Profile;
 use crate::endpoint::served::answer::{Answer, smallest};
 use crate::endpoint::served::fault::{Cut, How, Stop};
@@ -72,7 +72,11 @@ impl Server {
             self.source(wants, Source::Script(place.turn + 1));
             return self.play_turn(asked, head, wants, &turn, Some(place));
         }
-        if !self.settings.tapes.is_empty() || self.settings.miss_goes_up {
+        let otherwise = self.settings.otherwise;
+        if otherwise == Otherwise::AlwaysUpstream {
+            return Err(Box::new(Reply::Upstream(wants.number)));
+        }
+        if !self.settings.tapes.is_empty() || otherwise != Otherwise::Minimal {
             let lane = wants.lane.as_deref();
             let (node, held) = (wants.ticket.node(), wants.ticket.held());
             let found = self.settings.tapes.find(&mut self.live, node, held, lane);
@@ -83,13 +87,13 @@ impl Server {
                         return self.play_take(asked, head, wants, &take);
                     }
                 }
-                Found::Miss(_) if self.settings.miss_goes_up => {
+                Found::Miss(_) if otherwise == Otherwise::Upstream => {
                     return Err(Box::new(Reply::Upstream(wants.number)));
                 }
                 Found::Miss(miss) => {
                     let text = miss.text.clone();
                     self.journal.change(wants.number, |it| it.miss = Some(miss));
-                    if self.settings.miss_is_error {
+                    if otherwise == Otherwise::Error {
                         let failure = Failure::invalid(format!("replay: {text}"))
                             .with_status(404)
                             .code("replay_no_match");
@@ -303,7 +307,7 @@ impl Server {
     ) -> Choice {
         if take.status >= 400 {
             let mut failure = Failure::of_status(take.status);
-            failure.raw = Some(String::from_utf8_lossy(&take.bytes).into_owned());
+            failure.raw = Some(String::from_utf8_lossy(&take.bytes).into());
             return Err(Box::new(self.fail(wants.number, failure, false)));
         }
         let stream = head.stream == Some(true) || asked.connection.is_some();

@@ -16,13 +16,13 @@ fn answer(items: &Value) -> Answer {
     }
 }
 
-fn completed(mut answer: Answer, rules: &Rules) -> Frames {
+fn completed(mut answer: Answer, rules: Rules) -> Frames {
     if answer.end == Status::InProgress {
         answer.end = Status::Completed;
     }
     let head = RequestHead::read(r#"{"model":"m","input":"x"}"#).unwrap();
     let echo = Echo::new("resp_1".into(), 1, &head, 20, rules.profile);
-    Template::new(&answer, true).render(&echo, &mut Ids::new(7), rules, 2)
+    Template::new(&answer, true).render(&echo, &mut Ids::new(7), &rules, 2)
 }
 
 fn events(found: &Frames) -> Vec<Value> {
@@ -47,7 +47,7 @@ fn every_kind_of_item_folds_to_what_it_was() {
     for deltas in [None, Some(1), Some(5)] {
         let mut made = answer(&items);
         made.deltas = deltas;
-        let found = completed(made, &Rules::default());
+        let found = completed(made, Rules::default());
         let cut = frames(&found.bytes, Mode::Strict);
         assert_eq!(cut.len(), found.ends.len());
         let mut fold = ResponseFold::default();
@@ -123,7 +123,7 @@ fn ids_are_made_once_per_response_and_are_the_same_in_all_events() {
 fn ends_and_profiles_differ_as_they_should() {
     let mut failed = answer(&json!([{"type":"message","text":"half"}]));
     failed.end = Status::Failed("server_error".into(), "broke".into());
-    let found = completed(failed.clone(), &Rules::default());
+    let found = completed(failed.clone(), Rules::default());
     let last = found.ends.len() - 1;
     assert_eq!(found.kind(last), "response.failed");
     assert_eq!(found.kind(last - 1), "error");
@@ -134,7 +134,7 @@ fn ends_and_profiles_differ_as_they_should() {
         done_sentinel: true,
         ..Rules::default()
     };
-    let found = completed(failed, &rules);
+    let found = completed(failed, rules);
     let last = found.ends.len() - 1;
     assert_eq!(&found.data(last)[..], b"[DONE]");
     assert_eq!(found.kind(last - 2), "response.output_item.done");
@@ -143,7 +143,7 @@ fn ends_and_profiles_differ_as_they_should() {
         profile: Profile::CodexBackend,
         ..Rules::default()
     };
-    let found = completed(answer(&json!([{"type":"message","text":"x"}])), &rules);
+    let found = completed(answer(&json!([{"type":"message","text":"x"}])), rules);
     assert_eq!(found.kind(0), "codex.rate_limits");
     let last: Value = serde_json::from_slice(&found.data(found.ends.len() - 1)).unwrap();
     assert_eq!(last["response"]["output"], json!([]));
@@ -154,7 +154,7 @@ fn ends_and_profiles_differ_as_they_should() {
 #[test]
 fn what_was_reached_depends_on_the_frames_sent() {
     let made = answer(&json!([{"type":"function_call","name":"f"},{"type":"message","text":"x"}]));
-    let found = completed(made, &Rules::default());
+    let found = completed(made, Rules::default());
     assert_eq!(found.reached(2), (vec![], vec![]));
     let (done, half) = found.reached(3);
     assert_eq!((done.len(), half.len()), (0, 1));

@@ -29,7 +29,7 @@ impl ReadTape for Tapes {
     fn read_tape(&mut self, bytes: &[u8]) -> Result<usize, ReadError> {
         let before = self.len();
         match sniff(bytes) {
-            Kind::Recording => self.recording(bytes)?,
+            Kind::Recording => each(bytes, |open| self.take(open))?,
             Kind::Exchanges => {
                 let mut number = 0;
                 let mut found = Vec::new();
@@ -66,7 +66,7 @@ struct Open {
     content_type: String,
     bytes: Vec<u8>,
     chunks: Vec<(u32, u64)>,
-    websocket: bool,
+    connection: Option<u32>,
     tolerant: bool,
 }
 
@@ -81,7 +81,7 @@ impl Open {
             content_type: String::new(),
             bytes: Vec::new(),
             chunks: Vec::new(),
-            websocket: false,
+            connection: None,
             tolerant: false,
         }
     }
@@ -100,110 +100,131 @@ fn ends(data: &str) -> bool {
     fold.terminal.is_some()
 }
 
-impl Tapes {
-    fn recording<R: Read>(&mut self, reader: R) -> Result<(), ReadError> {
-        let mut lines = LineReader::new(reader);
-        let mut bases = Bases::default();
-        let mut open: BTreeMap<u32, Open> = BTreeMap::new();
-        let mut connections: BTreeMap<u32, Headers<'static>> = BTreeMap::new();
-        let mut current: BTreeMap<u32, u32> = BTreeMap::new();
-        while let Some(line) = lines.next_line()? {
-            let (bytes, _) = trim(&line);
-            let text = String::from_utf8_lossy(bytes);
-            for value in Values::new(&text).filter_map(Result::ok) {
-                let Some(object) = Object::read(value) else {
-                    continue;
-                };
-                let kind = object.text("kind").unwrap_or_default();
-                let number = object.small("exchange");
-                let at_us = object.number("at_us").unwrap_or(0);
-                let connection = object.small("connection");
-                match kind.as_ref() {
-                    "request" => {
-                        let Some(number) = number else { continue };
-                        let body = match stored(&object, &mut bases, number) {
-                            Ok(Stored::Bytes(body)) => body,
-                            _ => continue,
-                        };
-                        let websocket = object.text("transport").as_deref() == Some("websocket");
-                        let path = object.text("path").unwrap_or_default();
-                        let method = object.text("method").unwrap_or_default();
-                        if !websocket && (method != "POST" || !is_responses_path(&path)) {
-                            continue;
-                        }
-                        let text = String::from_utf8_lossy(&body);
-                        let head = RequestHead::read(&text);
-                        if head.as_ref().is_some_and(|it| !it.is_create()) {
-                            continue;
-                        }
-                        let headers = Headers::read(&object, "headers");
-                        let outer = connection.and_then(|it| connections.get(&it));
-                        let thread = identity(&headers, outer, head.as_ref()).thread;
-                        drop(text);
-                        let mut new = Open::new(number, body, thread.unwrap_or_default());
-                        new.at_us = at_us;
-                        new.websocket = websocket;
-                        if let Some(connection) = connection {
-                            current.insert(connection, number);
-                        }
-                        open.insert(number, new);
+/// Hands each exchange of a recording to `take`, in the order of the requests: an answer may end late, when its client has
+/// long gone on.
+fn each<R: Read>(reader: R, mut take: impl FnMut(Open)) -> Result<(), ReadError> {
+    let mut lines = LineReader::new(reader);
+    let mut bases = Bases::default();
+    let mut open: BTreeMap<u32, Open> = BTreeMap::new();
+    let mut over: BTreeMap<u32, Open> = BTreeMap::new();
+    let mut connections: BTreeMap<u32, Headers<'static>> = BTreeMap::new();
+    let mut current: BTreeMap<u32, u32> = BTreeMap::new();
+    while let Some(line) = lines.next_line()? {
+        let (bytes, _) = trim(&line);
+        let text = String::from_utf8_lossy(bytes);
+        for value in Values::new(&text).filter_map(Result::ok) {
+            let Some(object) = Object::read(value) else {
+                continue;
+            };
+            let kind = object.text("kind").unwrap_or_default();
+            let number = object.small("exchange");
+            let at_us = object.number("at_us").unwrap_or(0);
+            let connection = object.small("connection");
+            match kind.as_ref() {
+                "request" => {
+                    let Some(number) = number else { continue };
+                    let Ok(Stored::Bytes(body)) = stored(&object, &mut bases, number) else {
+                        continue;
+                    };
+                    let websocket = object.text("transport").as_deref() == Some("websocket");
+                    let path = object.text("path").unwrap_or_default();
+                    let method = object.text("method").unwrap_or_default();
+                    if !websocket && (method != "POST" || !is_responses_path(&path)) {
+                        continue;
                     }
-                    "connection" => {
-                        if let Some(connection) = connection {
-                            let headers = Headers::read(&object, "headers").into_owned();
-                            connections.insert(connection, headers);
-                        }
+                    let text = String::from_utf8_lossy(&body);
+                    let head = RequestHead::read(&text);
+                    if head.as_ref().is_some_and(|it| !it.is_create()) {
+                        continue;
                     }
-                    "response" => {
-                        if let Some(found) = number.and_then(|it| open.get_mut(&it)) {
-                            let status = object.number("status");
-                            found.status =
-                                status.and_then(|it| u16::try_from(it).ok()).unwrap_or(200);
-                            let headers = Headers::read(&object, "headers");
-                            let kind = headers.get("content-type").unwrap_or("");
-                            kind.clone_into(&mut found.content_type);
-                        }
+                    let headers = Headers::read(&object, "headers");
+                    let outer = connection.and_then(|it| connections.get(&it));
+                    let thread = identity(&headers, outer, head.as_ref()).thread;
+                    drop(text);
+                    let mut new = Open::new(number, body, thread.unwrap_or_default());
+                    new.at_us = at_us;
+                    new.connection = connection.filter(|_| websocket);
+                    if let Some(connection) = connection {
+                        current.insert(connection, number);
                     }
-                    "chunk" if object.flag("encoded") != Some(true) => {
-                        if let (Some(found), Some(bytes)) =
-                            (number.and_then(|it| open.get_mut(&it)), bytes_of(&object))
-                        {
-                            found.chunk(&bytes, at_us);
-                        }
-                    }
-                    "frame" if object.text("from").as_deref() == Some("server") => {
-                        let number = number.or_else(|| current.get(&connection?).copied());
-                        if let (Some(number), Some(data)) = (number, object.text("text"))
-                            && let Some(found) = open.get_mut(&number)
-                        {
-                            found.chunk(format!("data: {data}\n\n").as_bytes(), at_us);
-                            if ends(&data)
-                                && let Some(found) = open.remove(&number)
-                            {
-                                self.take(found);
-                            }
-                        }
-                    }
-                    "end" => {
-                        if let Some(found) = number.and_then(|it| open.remove(&it)) {
-                            self.take(found);
-                        }
-                    }
-                    "connection_end" => {
-                        let number = connection.and_then(|it| current.remove(&it));
-                        if let Some(found) = number.and_then(|it| open.remove(&it)) {
-                            self.take(found);
-                        }
-                    }
-                    _ => {}
+                    open.insert(number, new);
                 }
+                "connection" => {
+                    if let Some(connection) = connection {
+                        let headers = Headers::read(&object, "headers").into_owned();
+                        connections.insert(connection, headers);
+                    }
+                }
+                "response" => {
+                    if let Some(found) = number.and_then(|it| open.get_mut(&it)) {
+                        let status = object.number("status");
+                        found.status = status.and_then(|it| u16::try_from(it).ok()).unwrap_or(200);
+                        let headers = Headers::read(&object, "headers");
+                        let kind = headers.get("content-type").unwrap_or("");
+                        kind.clone_into(&mut found.content_type);
+                    }
+                }
+                "chunk" if object.flag("encoded") != Some(true) => {
+                    if let (Some(found), Some(bytes)) =
+                        (number.and_then(|it| open.get_mut(&it)), bytes_of(&object))
+                    {
+                        found.chunk(&bytes, at_us);
+                    }
+                }
+                "frame" if object.text("from").as_deref() == Some("server") => {
+                    let number = number.or_else(|| current.get(&connection?).copied());
+                    if let (Some(number), Some(data)) = (number, object.text("text"))
+                        && let Some(found) = open.get_mut(&number)
+                    {
+                        found.chunk(format!("data: {data}\n\n").as_bytes(), at_us);
+                        if ends(&data)
+                            && let Some(found) = open.remove(&number)
+                        {
+                            over.insert(found.number, found);
+                        }
+                    }
+                }
+                "end" => {
+                    if let Some(found) = number.and_then(|it| open.remove(&it)) {
+                        over.insert(found.number, found);
+                    }
+                }
+                "connection_end" => {
+                    let number = connection.and_then(|it| current.remove(&it));
+                    if let Some(found) = number.and_then(|it| open.remove(&it)) {
+                        over.insert(found.number, found);
+                    }
+                }
+                _ => {}
             }
         }
-        // cut by the recorder's own death
-        for (_, found) in open {
-            self.take(found);
-        }
-        Ok(())
+    }
+    // cut by the recorder's own death
+    over.append(&mut open);
+    for (_, found) in over {
+        take(found);
+    }
+    Ok(())
+}
+
+impl Tapes {
+    /// Takes an answer that came just now; returns where it is.
+    pub fn learn(
+        &mut self,
+        body: &[u8],
+        thread: &str,
+        status: u16,
+        content_type: &str,
+        bytes: &[u8],
+    ) -> Option<usize> {
+        let number = self.len() as u32 + 1;
+        let mut open = Open::new(number, body.to_vec(), thread.to_owned());
+        open.status = status;
+        content_type.clone_into(&mut open.content_type);
+        open.bytes = bytes.to_vec();
+        let before = self.len();
+        self.take(open);
+        (self.len() > before).then_some(before)
     }
 
     fn take(&mut self, open: Open) {
@@ -249,7 +270,7 @@ impl Tapes {
         }
         let key = self.live.key(ticket.node());
         let status = match fold.error.as_ref().and_then(|it| it.status) {
-            Some(status) if open.websocket => status,
+            Some(status) if open.connection.is_some() => status,
             _ => open.status,
         };
         let content_type = if open.content_type.is_empty() {
@@ -294,3 +315,6 @@ fn bytes_of(object: &Object<'_>) -> Option<Vec<u8>> {
         .decode(text.as_bytes())
         .ok()
 }
+
+#[cfg(test)]
+mod tests;
