@@ -97,12 +97,13 @@ fn request(model: &mut Model, backwards: bool) {
 }
 
 fn change(model: &mut Model, backwards: bool) {
-    let (Some(from), Some(call)) = (model.entry(), model.call()) else {
-        model.message = Some("no call here".to_owned());
+    let Some(from) = model.entry() else {
         return;
     };
+    // where no call is open, the next thing that happens to any
+    let call = model.call();
     let changes = model.timeline.changes();
-    let of_call = |change: &&Change| change.call == call;
+    let of_call = |change: &&Change| call.is_none_or(|call| change.call == call);
     let found = if backwards {
         let end = changes.partition_point(|change| change.entry < from);
         changes.get(..end).unwrap_or(&[]).iter().rev().find(of_call)
@@ -110,7 +111,8 @@ fn change(model: &mut Model, backwards: bool) {
         let start = changes.partition_point(|change| change.entry <= from);
         changes.get(start..).unwrap_or(&[]).iter().find(of_call)
     };
-    let id = model.timeline.call_id(call).to_owned();
+    let id = call.map_or("any call", |call| model.timeline.call_id(call));
+    let id = id.to_owned();
     match found.map(|change| change.entry) {
         Some(to) => model.go(to),
         None => model.message = Some(format!("nothing more happened to {id} that way")),

@@ -198,7 +198,7 @@ fn arguments_are_shown_while_they_stream() {
         seen.windows(2).all(|pair| pair[0].1 < pair[1].1),
         "{seen:?}"
     );
-    assert!(seen[0].0.contains("pieces so far"), "{seen:?}");
+    assert!(seen[0].0.contains("1 piece so far"), "{seen:?}");
 }
 
 #[test]
@@ -219,6 +219,10 @@ fn jumps_lead_to_cuts_refusals_open_calls_turns_and_changes() {
     );
     press(&mut model, "c");
     assert_eq!(model.message.as_deref(), Some("no cut behind this"));
+    // where no call is open, the next change of any
+    press(&mut model, "g.");
+    assert_eq!(line(&model), 6);
+    press(&mut model, "GC");
     // marks
     press(&mut model, "maGxg'a");
     assert_eq!(line(&model), 21);
@@ -265,7 +269,8 @@ fn filters_folds_and_what_is_hidden() {
     assert_eq!(model.rows.len(), all);
     press(&mut model, "fkind:request call:call_OK⏎");
     assert_eq!(model.filter.words(), "kind:request call:call_OK");
-    assert_eq!(model.rows.len(), 1);
+    // the one that carries its output, and the one that goes on without it
+    assert_eq!(model.rows.len(), 2);
     press(&mut model, "Ffnonsense⏎");
     assert!(model.message.as_deref().unwrap().contains("nonsense"));
     press(&mut model, "F");

@@ -20,7 +20,10 @@ const CRATES: [(&str, &str); 15] = [
     ("socket2", ASYNC),
     ("notify", "client"),
     ("rustix", ASYNC),
-    ("signal_hook", ASYNC),
+    (
+        "signal_hook",
+        "proxy client mock record replay serve trial inspect",
+    ),
     ("tokio", ASYNC),
     ("tokio_rustls", ASYNC),
     ("tokio_tungstenite", ASYNC),

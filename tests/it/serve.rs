@@ -671,7 +671,7 @@ fn open_responses_over_http() {
     let mut input = output.clone();
     input.push(user("Go on."));
     let object = served.socket().response(&create(
-        json!({"store": false, "input": input, "tools": []}),
+        &json!({"store": false, "input": input, "tools": []}),
     ));
     assert_eq!(object["status"], "completed");
 }
@@ -741,11 +741,11 @@ fn a_websocket_has_lanes_and_limits() {
     assert_eq!(events[0]["stream_id"], "one_too_many");
     // a warm-up opens an id to go on from
     let warm = socket.response(&create(
-        json!({"store": false, "generate": false, "input": "hi"}),
+        &json!({"store": false, "generate": false, "input": "hi"}),
     ));
     assert_eq!(warm["output"], json!([]));
     let next = socket.response(&create(
-        json!({"store": false, "input": "go", "previous_response_id": warm["id"]}),
+        &json!({"store": false, "input": "go", "previous_response_id": warm["id"]}),
     ));
     assert_eq!(next["status"], "completed");
     socket.0.send(Message::Ping("x".into())).unwrap();

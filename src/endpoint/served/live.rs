@@ -65,6 +65,12 @@ impl Ticket {
     pub fn held(&self) -> u32 {
         self.context.held
     }
+
+    /// Whether the server keeps anything of the answer: it stores it, or a connection or a conversation goes on from it.
+    pub fn is_remembered(&self) -> bool {
+        let incoming = &self.incoming;
+        incoming.store || incoming.connection.is_some() || incoming.conversation.is_some()
+    }
 }
 
 impl Live {

@@ -404,10 +404,17 @@ impl Server {
             self.busy.remove(id);
         }
         let complete = open.good && sent >= open.terminal;
-        let (done, half) = open.frames.reached(sent);
-        let node = self
-            .live
-            .answered(&open.ticket, &open.response, complete, &done, &half);
+        let node = if open.ticket.is_remembered() || open.frames.plain.is_empty() {
+            let (done, half) = open.frames.reached(sent);
+            self.live
+                .answered(&open.ticket, &open.response, complete, &done, &half)
+        } else {
+            // nothing can refer to it: that it was said is all that counts
+            let done = open.frames.items.iter().zip(open.frames.plain.iter());
+            let done = done.filter(|(item, _)| item.done < sent as u32);
+            let done = done.map(|(_, plain)| plain.as_str());
+            self.live.sequence(open.ticket.node(), done)
+        };
         if let Some(turn) = &open.turn {
             self.turns.over(turn, complete, self.live.key(node).lenient);
         }

@@ -7,6 +7,7 @@ mod spell;
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -69,6 +70,7 @@ pub struct Template {
     output: Vec<u8>,
     output_patches: Vec<(u32, u8)>,
     items: Vec<Range<usize>>,
+    plain: Arc<[String]>,
     /// For each item, the frames of the body in which it is begun and finished.
     places: Vec<(u32, u32)>,
     /// The length of what is put in at each slot.
@@ -99,6 +101,8 @@ pub struct Frames {
     pub items: Vec<Made>,
     /// The last response object.
     pub object: Bytes,
+    /// The items without ids of their own, the same for every answer of one template; empty where there is none.
+    pub plain: Arc<[String]>,
 }
 
 impl Frames {
@@ -218,7 +222,12 @@ impl Template {
             items.push(start..output.len());
         }
         output.push(b']');
+        let text = |range: &Range<usize>| {
+            let bytes = output.get(range.clone()).unwrap_or(b"null");
+            String::from_utf8_lossy(bytes).into_owned()
+        };
         Self {
+            plain: items.iter().map(text).collect(),
             patches: patches(&speller.out, &slots),
             output_patches: patches(&output, &slots),
             tokens: super::object::tokens(output.len() / 2),
@@ -297,6 +306,7 @@ impl Template {
             bytes: bytes.into(),
             ends,
             items: self.made(&output, before),
+            plain: Arc::clone(&self.plain),
             object: object.into(),
         }
     }
@@ -321,6 +331,7 @@ impl Template {
                 })
                 .collect(),
             object,
+            plain: Arc::clone(&self.plain),
         }
     }
 

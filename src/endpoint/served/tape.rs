@@ -320,6 +320,7 @@ impl Tapes {
                     .collect(),
                 object: bytes.clone(),
                 bytes,
+                ..Frames::default()
             };
         }
         stream_frames(bytes)

@@ -357,6 +357,7 @@ impl Server {
                     })
                     .collect(),
                 object: frames.object,
+                plain: frames.plain,
             }
         } else {
             frames
