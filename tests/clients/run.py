@@ -33,12 +33,13 @@ def main():
     failed = ran = 0
     began = time.monotonic()
     with parts.scratch(arguments.keep) as base:
+        links = found.link(base / "bin")
         if arguments.write_stories:
-            listed = stories.cases(program, found, HERE / "programs", root / "rollouts")
+            listed = stories.cases(program, links, found, HERE / "programs", root / "rollouts")
         else:
             listed = [
                 *sdk.cases(program, found, HERE / "programs"),
-                *codex.cases(program, found.link(base / "bin")),
+                *codex.cases(program, links),
                 ("kills", lambda base: kills.case(program, base, arguments.kills, arguments.seed)),
             ]
         for name, case in listed:

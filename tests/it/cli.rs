@@ -602,7 +602,7 @@ fn sessions_are_found_in_the_codex_home() {
         ("01a1fa9c", &[child], 0),
         ("8506", &[cold], 1),
         ("call_SLEEP", &[main], 0),
-        ("call_OK", &[cold], 1),
+        ("call_A", &[cold], 1),
     ] {
         let (found, done) = replayed(&sandbox, &[argument]);
         assert_eq!(found, files, "{argument}: {}", done.out);
@@ -613,7 +613,7 @@ fn sessions_are_found_in_the_codex_home() {
     assert_snapshot!("ambiguous_thread", sandbox.shown(&sandbox.run(&["01a1"])));
     let (last, _) = replayed(&sandbox, &["--last"]);
     assert_eq!(last.len(), 1);
-    let explained = sandbox.run(&["explain", "No tool output found for function call call_OK."]);
+    let explained = sandbox.run(&["explain", "No tool output found for function call call_A."]);
     assert_eq!(explained.status, 1);
     assert_snapshot!("explained_from_home", sandbox.shown(&explained));
     let checked = sandbox.run_in(
