@@ -42,14 +42,15 @@ fn model_of(files: &[(&str, Vec<u8>)], size: (u16, u16)) -> Model {
     )
 }
 
+/// Codex 0.8.0, interrupted while its second answer streams.
+fn second_stream_bytes() -> Vec<u8> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let name = "tests/captures/p_interrupt_second_mid_args-0.8.0.session.jsonl.zst";
+    zstd::decode_all(std::fs::File::open(root.join(name)).unwrap()).unwrap()
+}
+
 fn second_stream(size: (u16, u16)) -> Model {
-    model_of(
-        &[(
-            "session.jsonl",
-            story("codex-0.8-second-stream/session.jsonl"),
-        )],
-        size,
-    )
+    model_of(&[("session.jsonl", second_stream_bytes())], size)
 }
 
 fn screen(model: &Model) -> String {
@@ -340,7 +341,7 @@ fn the_mouse_chooses_and_scrolls() {
 
 #[test]
 fn a_file_that_grows_is_shown_and_a_torn_end_is_no_harm() {
-    let bytes = story("codex-0.8-second-stream/session.jsonl");
+    let bytes = second_stream_bytes();
     let cut = bytes.len() * 2 / 3;
     let torn = bytes[..cut].to_vec();
     let mut model = model_of(&[("session.jsonl", torn)], (80, 24));
