@@ -93,6 +93,27 @@ pub(super) struct Signals {
     continued: Arc<AtomicBool>,
 }
 
+/// Ends the program for a signal that the loop does not see: reading keys from a terminal that is gone never comes back.
+#[cfg(unix)]
+fn watch(ended: Arc<AtomicUsize>) {
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+    std::thread::spawn(move || {
+        let mut before = 0;
+        loop {
+            std::thread::sleep(LOOK);
+            let signal = ended.load(Ordering::Relaxed);
+            if signal != 0 && signal == before {
+                give_back();
+                let signal = i32::try_from(signal).unwrap_or(signal_hook::consts::SIGTERM);
+                // where this is not possible there is nothing left to try
+                let _lives: io::Result<()> =
+                    signal_hook::low_level::emulate_default_handler(signal);
+            }
+            before = signal;
+        }
+    });
+}
+
 impl Signals {
     /// Listens to the signals that end, stop and continue a program.
     pub(super) fn listen() -> io::Result<Self> {
@@ -108,6 +129,7 @@ impl Signals {
                 let number = usize::try_from(signal).unwrap_or(1);
                 signal_hook::flag::register_usize(signal, Arc::clone(&signals.ended), number)?;
             }
+            watch(Arc::clone(&signals.ended));
             signal_hook::flag::register(SIGTSTP, Arc::clone(&signals.stopped))?;
             signal_hook::flag::register(SIGCONT, Arc::clone(&signals.continued))?;
         }
