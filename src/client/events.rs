@@ -1,6 +1,7 @@
 //! The client's own events: a copy of its streams that it does not notice.
 //!
-//! Bytes are passed on first, unchanged and as they come, then told as lines. What ends on one side ends on the other:
+//! Bytes are passed on unchanged and as they come, and told as lines: before that where they are the client's input, so
+//! that no answer stands before what it answers; behind it where they are its output. What ends on one side ends on the other:
 //! the client sees the end of its input when ours ends, and a closed stdout when nobody reads ours. Where our stdout is
 //! a terminal, the client's is one as well. When the client has ended, what it wrote is passed on and the copy ends;
 //! a program it leaves behind finds its stdout closed.

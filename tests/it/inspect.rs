@@ -30,7 +30,7 @@ fn a_document() {
     assert_snapshot!("inspect_json", done.text());
     let value = done.json();
     let call = &value["calls"][0];
-    assert_eq!(call["call_id"], "call_OK");
+    assert_eq!(call["call_id"], "call_A");
     assert_eq!(
         (&call["open"], &call["cause"]),
         (

@@ -146,8 +146,14 @@ impl Copied {
                 Err(_) => break,
             };
             let bytes = chunk.get(..read).unwrap_or_default();
+            // what the client is told must not stand behind what it says to it
+            if told.direction == Direction::In {
+                told.push(bytes);
+            }
             refused = !write(to.as_fd(), bytes);
-            told.push(bytes);
+            if told.direction == Direction::Out {
+                told.push(bytes);
+            }
             if refused {
                 break;
             }

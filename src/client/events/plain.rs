@@ -73,8 +73,14 @@ fn copy(
     let mut chunk = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut chunk) {
         let bytes = chunk.get(..read).unwrap_or_default();
+        // what the client is told must not stand behind what it says to it
+        if direction == Direction::In {
+            lines.push(bytes, tell);
+        }
         let written = to.write_all(bytes).and_then(|()| to.flush());
-        lines.push(bytes, tell);
+        if direction == Direction::Out {
+            lines.push(bytes, tell);
+        }
         if written.is_err() {
             break;
         }

@@ -122,6 +122,16 @@ fn when_the_client_has_ended_what_it_wrote_is_passed_on_and_the_copy_ends() {
 }
 
 #[test]
+fn what_the_client_is_told_is_on_file_before_it_can_answer() {
+    let mut it = bench(Direction::In);
+    for _ in 0..1000 {
+        it.write(b"a question\n");
+        it.read(11);
+        assert_eq!(it.lines.try_recv().unwrap(), b"a question");
+    }
+}
+
+#[test]
 fn who_writes_learns_that_nobody_reads() {
     let mut it = bench(Direction::Out);
     it.output = None;
