@@ -1,7 +1,7 @@
 //! `replay inspect`: a session in the terminal, and at every point of it which calls are open.
 //!
-//! Three functions over [`crate::timeline`]: [`update`] takes a key, or what a helper found, into the [`Model`] and says
-//! what is to be done; [`view`] draws the model; [`run`] waits, draws, and does what has to be done outside (files, threads,
+//! Three functions over [`crate::timeline`]: [`update()`] takes a key, or what a helper found, into the [`Model`] and says
+//! what is to be done; [`view()`] draws the model; [`run()`] waits, draws, and does what has to be done outside (files, threads,
 //! the terminal). The first two know no terminal, so that tests press keys and read screens. Everything from a session passes
 //! [`crate::report::cells`] on its way to the screen.
 

@@ -1,4 +1,4 @@
-//! The served endpoint: [`Server`](crate::endpoint::served::Server) behind a socket.
+//! The served endpoint: [`Server`] behind a socket.
 //!
 //! HTTP/1.1 with event streams, and WebSocket mode. [`MockEndpoint`] is the same for tests in Rust: a port of its own,
 //! requests to look at, and a check when it is dropped.

@@ -2,7 +2,7 @@
 //!
 //! The client stays in our process group and keeps our stdin, stdout and stderr, so that the terminal treats it as if it
 //! had been started by itself. What the terminal sends to the whole foreground group reaches it without us; see
-//! [`signals`] for what is forwarded. If we are killed, the client goes on and finds nobody at its base URL.
+//! `signals` for what is forwarded. If we are killed, the client goes on and finds nobody at its base URL.
 
 use std::ffi::OsString;
 use std::io;
@@ -27,7 +27,7 @@ pub struct Launch {
     pub home: Option<PathBuf>,
     /// The event stream that is copied.
     pub events: Option<EventSource>,
-    /// The file that is followed for [`EventSource::TuiLog`]; see [`events::tui_log`].
+    /// The file that is followed for [`EventSource::TuiLog`]; see [`Launch::with_tui_log`].
     pub tui_log: Option<PathBuf>,
 }
 

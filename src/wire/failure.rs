@@ -1,6 +1,6 @@
 //! Any error the endpoint answers with, and how it is spelled on each transport (responses-api.md 1.0, 1.3).
 //!
-//! [`Refusal`](super::refusal::Refusal) is the part of it that the tool-call contract is about; a [`Failure`] is all of it.
+//! [`Refusal`] is the part of it that the tool-call contract is about; a [`Failure`] is all of it.
 
 use serde_json::{Map, Value};
 
