@@ -182,6 +182,11 @@ fn torn_and_foreign_texts() {
         text("git clone https://u:p@h/r"),
         "git clone https://<redacted:1>@h/r"
     );
+    // no number, but it shall not look like a key afterwards
+    assert_eq!(
+        text(r#"{"password": 1password": 2}"#),
+        r#"{"password": "<redacted:1>"": 2}"#
+    );
     for same in [
         r#"{"password":null,"secret":true,"api_key":"","access_token":"<redacted>"}"#,
         "authorization: Bearer $KEY",
@@ -384,6 +389,7 @@ fn noise() -> impl Strategy<Value = String> {
         "\"password\":\"",
         "\\\"secret\\\":\\\"",
         "null",
+        "1",
         "description",
     ]);
     prop::collection::vec(parts, 0..40).prop_map(|parts| parts.concat())

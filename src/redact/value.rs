@@ -3,6 +3,8 @@
 //! A quote of JSON that stands in a string of JSON is written `\"`, one level deeper `\\\"`; some programs write
 //! `\u0022`. The number of backslashes tells the level of any quote, so that no text around it has to be parsed.
 
+use super::names::is_name_byte;
+
 /// Deeper levels are not looked into.
 pub(super) const DEEPEST: u32 = 6;
 
@@ -38,7 +40,7 @@ enum Kind {
     Text,
     /// An array or object.
     Nest { depth: usize, in_text: bool },
-    /// A number.
+    /// A number, or what begins as one.
     Number,
     /// Text without spaces and quotes: a parameter, a token behind `Bearer`.
     Word,
@@ -180,9 +182,7 @@ impl Value {
             });
             match self.kind {
                 Kind::Word if !is_word(byte) => return here,
-                Kind::Number if !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') => {
-                    return here;
-                }
+                Kind::Number if !(is_name_byte(byte) || byte == b'+') => return here,
                 Kind::Line if matches!(byte, b'\n' | b'\r') => return here,
                 Kind::Known(end) if self.at >= end => return here,
                 Kind::Word | Kind::Known(_) | Kind::Number | Kind::Line => {}
