@@ -153,7 +153,7 @@ impl Scribe {
             }
             if !encoded {
                 let redacted = self.redactor.body(&body);
-                places.extend(redacted.places.iter().map(|it| format!("body.{it}")));
+                places.extend(redacted.places.iter().map(|it| in_body(it)));
                 let redacted = redacted.bytes.into_owned();
                 body = redacted;
             }
@@ -391,6 +391,15 @@ fn encoding(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(CONTENT_ENCODING)
         .map(|it| it.to_str().unwrap_or("?"))
+}
+
+/// The place of a replacement in a body, as a request line names it.
+pub(super) fn in_body(place: &str) -> String {
+    if place.is_empty() {
+        "body".to_owned()
+    } else {
+        format!("body.{place}")
+    }
 }
 
 fn hex(hash: Sha256) -> String {

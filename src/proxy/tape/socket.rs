@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use hyper::header::{HeaderMap, UPGRADE};
 
 use super::Head;
+use super::exchange::in_body;
 use super::scribe::{Gap, Scribe};
 use super::told::{Brief, Told};
 use crate::session::exchange::EndCause;
@@ -173,11 +174,7 @@ impl Socket {
 
     fn create(&mut self, scribe: &mut Scribe, at_us: u64, lane: Option<String>, payload: &[u8]) {
         let redacted = scribe.redactor.body(payload);
-        let places: Vec<String> = redacted
-            .places
-            .iter()
-            .map(|it| format!("body.{it}"))
-            .collect();
+        let places: Vec<String> = redacted.places.iter().map(|it| in_body(it)).collect();
         let exchange = scribe.exchanges + 1;
         let line = RequestLine {
             exchange,
