@@ -240,6 +240,10 @@ pub(super) struct Relay {
     /// An error that waits until what came before it is written.
     fault: Option<Box<(hyper::Error, u64)>>,
     flushes: u64,
+    /// Whether a frame was handed out since.
+    unsent: bool,
+    /// Whether the upstream's body has ended, and nobody was told yet.
+    over: bool,
     /// The last frame, or the end without one, which waits until the file holds the exchange.
     last: Option<Last>,
     written: Option<Written>,
@@ -266,6 +270,8 @@ impl Relay {
             exchange: Some(exchange),
             link,
             fault: None,
+            unsent: false,
+            over: false,
             last: None,
             written: None,
             drain,
@@ -290,6 +296,21 @@ impl Relay {
                 enough: Box::pin(tokio::time::sleep(PATIENCE)),
             });
         }
+    }
+
+    /// Ends the body, once the client has what came before: telling the tape wakes another thread, which takes time.
+    fn poll_over(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if self.unsent && self.flushes == self.link.flushes() {
+            self.link.wake_on_flush(cx.waker());
+            return Poll::Pending;
+        }
+        self.over = false;
+        self.end(EndCause::Complete, None, None);
+        self.last = Some(Last::End);
+        self.poll_last(cx)
     }
 
     /// Hands out the last frame once the file holds it. An exchange whose end a client has seen is on file, whatever
@@ -343,6 +364,9 @@ impl Body for Relay {
         if relay.last.is_some() {
             return relay.poll_last(cx);
         }
+        if relay.over {
+            return relay.poll_over(cx);
+        }
         if relay.fault.is_none() {
             let Some(inner) = &mut relay.inner else {
                 return Poll::Ready(None);
@@ -362,12 +386,12 @@ impl Body for Relay {
                         return relay.poll_last(cx);
                     }
                     relay.flushes = relay.link.flushes();
+                    relay.unsent = true;
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 None => {
-                    relay.end(EndCause::Complete, None, None);
-                    relay.last = Some(Last::End);
-                    return relay.poll_last(cx);
+                    relay.over = true;
+                    return relay.poll_over(cx);
                 }
                 Some(Err(error)) => {
                     let fault = Fault::of(&error);
@@ -390,7 +414,7 @@ impl Body for Relay {
 
     fn is_end_stream(&self) -> bool {
         let over = self.inner.as_ref().is_none_or(Body::is_end_stream);
-        over && self.fault.is_none() && self.last.is_none() && self.written.is_none()
+        over && !self.over && self.fault.is_none() && self.last.is_none() && self.written.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
