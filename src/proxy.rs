@@ -21,6 +21,7 @@ mod link;
 mod route;
 mod splice;
 pub mod tape;
+pub(crate) mod tcp;
 
 pub use dial::Roots;
 pub use route::{Upstream, UpstreamError};

@@ -10,10 +10,10 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::Shared;
-use super::tcp::Line;
 use crate::endpoint::served::fault::How;
 use crate::endpoint::served::plan::{Planned, Write};
 use crate::endpoint::served::stream::error_frames;
+use crate::proxy::tcp::Line;
 use crate::wire::failure::Failure;
 
 /// A body.

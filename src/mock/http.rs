@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::body::{Answer, Play};
 use super::decode::{Undecoded, decode};
-use super::tcp::Line;
 use super::{Shared, upstream, ws};
 use crate::endpoint::served::server::{Asked, Reply, Route};
+use crate::proxy::tcp::Line;
 use crate::session::lanes::Headers;
 use crate::wire::failure::Failure;
 

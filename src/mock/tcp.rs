@@ -1,21 +1,18 @@
-//! Connections: accepted, counted, reset where a fault asks for it, and ended in time.
+//! Connections: accepted, counted, and ended in time.
 
 use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::{Shared, http};
+use crate::proxy::tcp::Tracked;
 
 /// How many connections there may be at once; more wait.
 const CONNECTIONS: usize = 10_000;
@@ -65,11 +62,7 @@ pub(super) async fn accept(
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let _unset: io::Result<()> = stream.set_nodelay(true);
-    let line = Arc::new(Line::default());
-    let io = Tracked {
-        stream,
-        line: Arc::clone(&line),
-    };
+    let (io, line) = Tracked::new(stream);
     let service =
         service_fn(|request| http::answer(request, Arc::clone(&shared), Arc::clone(&line)));
     let connection = http1::Builder::new()
@@ -84,101 +77,4 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Recei
     }
     connection.as_mut().graceful_shutdown();
     let _ended: Result<(), hyper::Error> = connection.await;
-}
-
-/// What the body of an answer knows of its connection.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    reset: AtomicBool,
-    flushes: AtomicU64,
-    waiting: Mutex<Option<Waker>>,
-}
-
-impl Line {
-    /// Has the connection reset when it ends.
-    pub(super) fn reset(&self) {
-        self.reset.store(true, Ordering::Release);
-    }
-
-    /// How often everything written was handed to the system.
-    pub(super) fn flushes(&self) -> u64 {
-        self.flushes.load(Ordering::Acquire)
-    }
-
-    /// Wakes the waker at the next flush.
-    pub(super) fn wake(&self, waker: &Waker) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        *waiting = Some(waker.clone());
-    }
-
-    fn flushed(&self) {
-        self.flushes.fetch_add(1, Ordering::AcqRel);
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waker) = waiting.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// A connection that can be reset.
-pub(super) struct Tracked {
-    stream: TcpStream,
-    line: Arc<Line>,
-}
-
-impl Drop for Tracked {
-    fn drop(&mut self) {
-        if self.line.reset.load(Ordering::Acquire) {
-            let socket = socket2::SockRef::from(&self.stream);
-            // the peer sees a reset in place of an end
-            let _unset: io::Result<()> = socket.set_linger(Some(Duration::ZERO));
-        }
-    }
-}
-
-impl AsyncRead for Tracked {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Tracked {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if flushed.is_ready() {
-            self.line.flushed();
-        }
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.line.reset.load(Ordering::Acquire) {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

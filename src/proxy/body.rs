@@ -265,7 +265,7 @@ struct Written {
 impl Relay {
     pub(super) fn new(inner: Incoming, exchange: Exchange, link: Arc<Link>, drain: bool) -> Self {
         let mut relay = Self {
-            flushes: link.flushes(),
+            flushes: link.line().flushes(),
             inner: Some(inner),
             exchange: Some(exchange),
             link,
@@ -303,8 +303,8 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if self.unsent && self.flushes == self.link.flushes() {
-            self.link.wake_on_flush(cx.waker());
+        if self.unsent && self.flushes == self.link.line().flushes() {
+            self.link.line().wake(cx.waker());
             return Poll::Pending;
         }
         self.over = false;
@@ -330,7 +330,7 @@ impl Relay {
             self.written = None;
         }
         self.inner = None;
-        self.flushes = self.link.flushes();
+        self.flushes = self.link.line().flushes();
         Poll::Ready(match self.last.take() {
             Some(Last::Frame(frame)) => Some(Ok(frame)),
             _ => None,
@@ -385,7 +385,7 @@ impl Body for Relay {
                         relay.last = Some(Last::Frame(frame));
                         return relay.poll_last(cx);
                     }
-                    relay.flushes = relay.link.flushes();
+                    relay.flushes = relay.link.line().flushes();
                     relay.unsent = true;
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -396,7 +396,7 @@ impl Body for Relay {
                 Some(Err(error)) => {
                     let fault = Fault::of(&error);
                     if fault.reset {
-                        relay.link.reset();
+                        relay.link.line().reset();
                     }
                     relay.end(fault.cause, Some(fault.detail), None);
                     relay.fault = Some(Box::new((error, relay.flushes)));
@@ -404,9 +404,9 @@ impl Body for Relay {
             }
         }
         // the client gets all that came before, as it would have
-        let waits = matches!(&relay.fault, Some(fault) if fault.1 == relay.link.flushes());
+        let waits = matches!(&relay.fault, Some(fault) if fault.1 == relay.link.line().flushes());
         if waits {
-            relay.link.wake_on_flush(cx.waker());
+            relay.link.line().wake(cx.waker());
             return Poll::Pending;
         }
         Poll::Ready(relay.fault.take().map(|fault| Err(fault.0)))

@@ -342,7 +342,7 @@ pub(super) fn reply(
                     &detail,
                 )),
                 Failure::Broken(fault) if fault.reset => {
-                    link.reset();
+                    link.line().reset();
                     Err(Unanswered)
                 }
                 _ => Err(Unanswered),

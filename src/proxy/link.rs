@@ -1,40 +1,27 @@
 //! One connection of a client, with the connections to upstreams that belong to it, as one task.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Shared;
 use super::forward::{self, Sender};
+use super::tcp::{Line, Tracked};
 
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 1000;
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What is known of the client's socket.
-#[derive(Default)]
-struct State {
-    /// Set if it is to be reset and not closed.
-    reset: AtomicBool,
-    /// How often everything that was handed out has been written.
-    flushes: AtomicU64,
-    waker: Mutex<Option<Waker>>,
-}
-
 /// What the parts of one client's connection share.
-#[derive(Default)]
 pub(super) struct Link {
-    state: Arc<State>,
+    line: Arc<Line>,
     /// What is driven beside the client's connection: first whether it keeps the task alive when the client has left.
     jobs: Mutex<Vec<(bool, Job)>>,
     /// What is driven from the next turn on.
@@ -44,6 +31,15 @@ pub(super) struct Link {
 }
 
 impl Link {
+    fn new(line: Arc<Line>) -> Self {
+        Self {
+            line,
+            jobs: Mutex::default(),
+            fresh: Mutex::default(),
+            kept: Mutex::default(),
+        }
+    }
+
     /// Drives a connection to an upstream, as long as the client is there.
     pub(super) fn drive(&self, connection: impl Future<Output = ()> + Send + 'static) {
         self.add(false, Box::pin(connection));
@@ -114,34 +110,16 @@ impl Link {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((upstream, sender));
     }
 
-    /// Resets the client's connection when it is closed, as the upstream's was.
-    pub(super) fn reset(&self) {
-        self.state.reset.store(true, Ordering::Relaxed);
-    }
-
-    /// How often everything that was handed out has been written. It grows once what was handed out before is written.
-    pub(super) fn flushes(&self) -> u64 {
-        self.state.flushes.load(Ordering::Relaxed)
-    }
-
-    /// Wakes `waker` when [`Self::flushes`] grows.
-    pub(super) fn wake_on_flush(&self, waker: &Waker) {
-        let mut slot = self
-            .state
-            .waker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *slot = Some(waker.clone());
+    /// What is known of the client's connection.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
     }
 }
 
 /// Serves a client until it or the upstream has had enough.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
-    let link = Arc::new(Link::default());
-    let io = Socket {
-        stream,
-        state: Arc::clone(&link.state),
-    };
+    let (io, line) = Tracked::new(stream);
+    let link = Arc::new(Link::new(line));
     let service = {
         let link = Arc::clone(&link);
         service_fn(move |request| forward::forward(Arc::clone(&shared), Arc::clone(&link), request))
@@ -182,78 +160,5 @@ struct Cleared(Arc<Link>);
 impl Drop for Cleared {
     fn drop(&mut self) {
         self.0.clear();
-    }
-}
-
-/// A client's connection, which can be reset.
-pub(super) struct Socket {
-    stream: TcpStream,
-    state: Arc<State>,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if self.state.reset.load(Ordering::Relaxed) {
-            let socket = socket2::SockRef::from(&self.stream);
-            // a socket that cannot be reset is closed
-            let _closed: io::Result<()> = socket.set_linger(Some(std::time::Duration::ZERO));
-        }
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // whoever calls this has written all it had
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if flushed.is_ready() {
-            self.state.flushes.fetch_add(1, Ordering::Relaxed);
-            let mut slot = self
-                .state
-                .waker
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if let Some(waker) = slot.take() {
-                waker.wake();
-            }
-        }
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // a connection that is to be reset says no goodbye
-        if self.state.reset.load(Ordering::Relaxed) {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -168,7 +168,7 @@ impl Tie {
                 reset,
             } => {
                 if reset {
-                    self.link.reset();
+                    self.link.line().reset();
                 }
                 EndCause::UpstreamError
             }

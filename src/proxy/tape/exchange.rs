@@ -12,7 +12,7 @@ use super::scribe::{Gap, Scribe};
 use super::told::{Brief, Told};
 use super::{EVENT_COST, Event, Head, cost};
 use crate::redact::Stream;
-use crate::session::body::MAX_STORED;
+use crate::session::body::{MAX_STORED, hex};
 use crate::session::format::{Cause, EndLine, GapLine, HeaderLines, RequestLine, ResponseLine};
 use crate::session::lanes::Headers;
 use crate::session::writer::Writer;
@@ -173,9 +173,10 @@ impl Scribe {
             redacted: places.iter().map(String::as_str).collect(),
         };
         match request.hash.take() {
-            Some(hash) => self
-                .writer
-                .request_omitted(line, request.size as u64, &hex(hash)),
+            Some(hash) => {
+                self.writer
+                    .request_omitted(line, request.size as u64, &hex(&hash.finalize()))
+            }
             None => self.writer.request(line, body),
         }
     }
@@ -400,14 +401,4 @@ pub(super) fn in_body(place: &str) -> String {
     } else {
         format!("body.{place}")
     }
-}
-
-fn hex(hash: Sha256) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        // writing to a string cannot fail
-        let _ok = write!(text, "{byte:02x}");
-    }
-    text
 }
