@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 mod body;
-mod dial;
-mod fault;
+pub(crate) mod dial;
+pub(crate) mod fault;
 mod forward;
 mod headers;
 mod link;

@@ -3,6 +3,9 @@
 //! By default inside the process: requests are judged by the contract without sockets and without being built. The
 //! endpoint is then a model of the real one, except where a recorded answer settles what it does; reports say so.
 
+pub mod call;
+pub mod live;
+
 use crate::contract::{self, Fault, Place};
 use crate::ids::ItemIndex;
 use crate::session::exchange::Origin;

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod exchanges;
 pub(crate) mod fingerprint;
 pub mod format;
+pub mod kept;
 pub mod label;
 pub mod lanes;
 pub mod reader;

@@ -7,6 +7,8 @@ pub mod as_client;
 mod chained;
 mod full;
 mod judge;
+pub mod live;
+pub mod outgoing;
 mod plan;
 mod retries;
 pub mod run;
@@ -206,6 +208,25 @@ fn run_keeping(session: &Session, strategy: Strategy, options: &Options, keep: K
         run.apply_cannot_tell(session);
     }
     run
+}
+
+/// What goes out of a session under one strategy, request by request: for whoever sends it to a real endpoint.
+///
+/// What the strategy adds after a refusal is not in it: only the endpoint's own refusal tells.
+pub fn outgoing(session: &Session, strategy: Strategy, options: &Options) -> outgoing::Outbox {
+    let own = strategy == Strategy::AsClient;
+    let resolved = if own {
+        as_client::resolve(session)
+    } else {
+        strategy
+    };
+    match session {
+        Session::Recording(recording) => wire::outgoing(recording, resolved, options, own),
+        Session::Rollout(rollout) if chained::is_chained(rollout) => {
+            wire::outgoing_of(&chained::rebuild(rollout, options), resolved, false)
+        }
+        Session::Rollout(rollout) => full::outgoing(rollout, resolved, options, own),
+    }
 }
 
 /// The strategy of a session's first run: `none` for recordings, `as-client` for rollouts.

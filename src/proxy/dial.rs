@@ -37,7 +37,7 @@ pub enum Roots {
 
 /// Why an upstream could not be reached.
 #[derive(Debug, Error)]
-pub(super) enum DialError {
+pub(crate) enum DialError {
     #[error("cannot connect to {0}: {1}")]
     Connect(String, String),
     #[error("the proxy {0} does not connect to {1}: {2}")]
@@ -51,7 +51,7 @@ pub(super) enum DialError {
 }
 
 /// Makes connections.
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     tcp: HttpConnector,
     proxies: Matcher,
     /// The TLS setups, if an upstream needs them: reading the certificates of the platform takes time.
@@ -68,20 +68,20 @@ impl std::fmt::Debug for Dialer {
 
 /// A proxy that wants whole URLs and, perhaps, an authorization.
 #[derive(Clone)]
-pub(super) struct Through {
-    pub(super) auth: Option<HeaderValue>,
+pub(crate) struct Through {
+    pub(crate) auth: Option<HeaderValue>,
 }
 
 /// A connection to an upstream.
-pub(super) struct Dialed {
-    pub(super) stream: Stream,
-    pub(super) http2: bool,
+pub(crate) struct Dialed {
+    pub(crate) stream: Stream,
+    pub(crate) http2: bool,
     /// The proxy that requests are sent to.
-    pub(super) by_proxy: Option<Through>,
+    pub(crate) by_proxy: Option<Through>,
 }
 
 impl Dialer {
-    pub(super) fn new(roots: Roots, needs_tls: bool) -> Result<Self, ProxyError> {
+    pub(crate) fn new(roots: Roots, needs_tls: bool) -> Result<Self, ProxyError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -98,7 +98,7 @@ impl Dialer {
     }
 
     /// Connects to `upstream`; with `http1` only HTTP/1.1 is offered.
-    pub(super) async fn dial(&self, upstream: &Upstream, http1: bool) -> Result<Dialed, DialError> {
+    pub(crate) async fn dial(&self, upstream: &Upstream, http1: bool) -> Result<Dialed, DialError> {
         let uri = Uri::builder()
             .scheme(if upstream.tls() { "https" } else { "http" })
             .authority(upstream.authority().clone())
@@ -210,9 +210,21 @@ fn with_port(uri: &Uri) -> Uri {
     Uri::from_parts(parts).unwrap_or_else(|_no_detail| uri.clone())
 }
 
-/// A TLS setup that offers HTTP/2 and HTTP/1.1, and one that offers HTTP/1.1 only.
-fn connectors(roots: Roots) -> Result<(TlsConnector, TlsConnector), ProxyError> {
+/// A TLS setup that trusts `roots`; with none of them for those who speak no TLS: the certificates are not read.
+pub(crate) fn tls(roots: Option<Roots>) -> Result<ClientConfig, ProxyError> {
     let mut store = RootCertStore::empty();
+    if let Some(roots) = roots {
+        trust(&mut store, roots)?;
+    }
+    let provider = tokio_rustls::rustls::crypto::ring::default_provider();
+    Ok(ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ProxyError::Tls(error.to_string()))?
+        .with_root_certificates(store)
+        .with_no_client_auth())
+}
+
+fn trust(store: &mut RootCertStore, roots: Roots) -> Result<(), ProxyError> {
     if roots != Roots::Bundled {
         let found = rustls_native_certs::load_native_certs();
         let (good, _) = store.add_parsable_certificates(found.certs);
@@ -226,12 +238,12 @@ fn connectors(roots: Roots) -> Result<(TlsConnector, TlsConnector), ProxyError> 
     if roots != Roots::Platform {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    let provider = tokio_rustls::rustls::crypto::ring::default_provider();
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ProxyError::Tls(error.to_string()))?
-        .with_root_certificates(store)
-        .with_no_client_auth();
+    Ok(())
+}
+
+/// A TLS setup that offers HTTP/2 and HTTP/1.1, and one that offers HTTP/1.1 only.
+fn connectors(roots: Roots) -> Result<(TlsConnector, TlsConnector), ProxyError> {
+    let config = tls(Some(roots))?;
     let with = |protocols: &[&[u8]]| {
         let mut config = config.clone();
         config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
@@ -241,7 +253,7 @@ fn connectors(roots: Roots) -> Result<(TlsConnector, TlsConnector), ProxyError> 
 }
 
 /// A connection, encrypted or not.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

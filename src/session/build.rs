@@ -9,6 +9,7 @@ use super::exchange::{
     EndCause, Exchange, NO_LANE, Origin, Purpose, Recording, Request, Transport,
 };
 use super::fingerprint;
+use super::kept::Kept;
 use super::label::Label;
 use super::lanes::{Arrival, Headers, Lanes, identity, purpose};
 use super::refused::{of_stream, read_refusal};
@@ -64,6 +65,8 @@ pub(super) struct Builder {
     connections: BTreeMap<u32, Connection>,
     bodies: Vec<u64>,
     clients: [Client; 3],
+    /// Texts, where somebody wants to send them again.
+    pub(super) kept: Option<Kept>,
 }
 
 impl Builder {
@@ -85,6 +88,7 @@ impl Builder {
                     version: None,
                 }
             }; 3],
+            kept: None,
         }
     }
 
@@ -186,6 +190,13 @@ impl Builder {
             }
         };
         let at = self.recording.exchanges.len();
+        if let Some(kept) = &mut self.kept {
+            let text = match seen.body {
+                Body::Text(text) => text,
+                Body::None | Body::Items(_) => "",
+            };
+            kept.body(at, text, head.as_ref(), seen.headers);
+        }
         self.recording.exchanges.push(Exchange {
             number: seen.number,
             lane,
@@ -278,6 +289,9 @@ impl Builder {
         };
         let open = self.open.get(&number);
         let over = open.is_none_or(|open| open.fold.terminal.is_some());
+        if let (Some(kept), Some(open), false) = (&mut self.kept, open, over) {
+            kept.left(*at, open.fold.events);
+        }
         if let Some(exchange) = self.recording.exchanges.get_mut(*at) {
             exchange.answer.client_left |= !over;
         }
@@ -312,7 +326,11 @@ impl Builder {
         answer.half = half;
         answer.end = cause;
         answer.terminal = open.fold.terminal;
-        answer.client_left |= cause == Some(EndCause::ClientClosed) && answer.terminal.is_none();
+        let leaves = cause == Some(EndCause::ClientClosed) && answer.terminal.is_none();
+        if let (Some(kept), true) = (&mut self.kept, leaves) {
+            kept.left(open.at, open.fold.events);
+        }
+        answer.client_left |= leaves;
         answer.events = open.fold.events;
         answer.bad_sequence = open.fold.bad_sequence;
         let text = String::from_utf8_lossy(&open.text);
@@ -332,8 +350,17 @@ impl Builder {
         true
     }
 
-    /// Ends everything that is open with `cause` and returns the recording.
-    pub(super) fn finish(mut self, cause: Option<EndCause>) -> Recording {
+    /// Notes when the last byte of an answer came.
+    pub(super) fn ended_at(&mut self, number: u32, at_us: Option<u64>) {
+        if let (Some(kept), Some(at), Some(at_us)) =
+            (&mut self.kept, self.index.get(&number), at_us)
+        {
+            kept.ended(*at, at_us);
+        }
+    }
+
+    /// Ends everything that is open with `cause` and returns the recording, and the texts if they were kept.
+    pub(super) fn finish(mut self, cause: Option<EndCause>) -> (Recording, Option<Kept>) {
         let numbers: Vec<u32> = self.open.keys().copied().collect();
         for number in numbers {
             self.end(number, cause, 0);
@@ -345,7 +372,7 @@ impl Builder {
             .find(|client| client.name.is_some());
         self.recording.client = found.unwrap_or_default();
         turns::number(&mut self.recording, &self.bodies);
-        self.recording
+        (self.recording, self.kept)
     }
 
     /// Returns the item spelled `raw`, new or known.
@@ -360,6 +387,9 @@ impl Builder {
             .fingerprints
             .push(fingerprint::of_item(raw, &head));
         self.recording.labels.push(Label::of(raw));
+        if let Some(kept) = &mut self.kept {
+            kept.item(raw);
+        }
         self.texts.insert(hash, index);
         index
     }

@@ -7,6 +7,7 @@ use std::io::Read;
 
 use super::build::{Body, Builder, Seen};
 use super::exchange::{EndCause, Origin, Recording, Transport};
+use super::kept::Kept;
 use super::lanes::Headers;
 use super::reader::ReadError;
 use super::sniff::{Kind, foreign, sniff};
@@ -67,7 +68,20 @@ impl ExchangeLine {
 /// # Errors
 /// If the reader fails, or if the first line is none of these.
 pub fn read<R: Read>(reader: R) -> Result<Recording, ReadError> {
+    read_into(reader, None)
+}
+
+/// The same, with the texts of its requests, so that they can be sent again.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_kept<R: Read>(reader: R, kept: &mut Kept) -> Result<Recording, ReadError> {
+    read_into(reader, Some(kept))
+}
+
+fn read_into<R: Read>(reader: R, kept: Option<&mut Kept>) -> Result<Recording, ReadError> {
     let mut builder = Builder::new(Origin::Converted);
+    builder.kept = kept.is_some().then(Kept::default);
     builder.recording.header.converted_from = Some("request, status and body".to_owned());
     let last = each(reader, |found, line| match found {
         Ok(it) => {
@@ -77,7 +91,11 @@ pub fn read<R: Read>(reader: R) -> Result<Recording, ReadError> {
         Err(reason) => builder.problem(line, reason),
     })?;
     builder.recording.lines = last;
-    Ok(builder.finish(Some(EndCause::NotHeld)))
+    let (recording, texts) = builder.finish(Some(EndCause::NotHeld));
+    if let (Some(kept), Some(texts)) = (kept, texts) {
+        *kept = texts;
+    }
+    Ok(recording)
 }
 
 fn take(builder: &mut Builder, number: u32, found: &ExchangeLine, line: u32) {

@@ -12,6 +12,7 @@ use super::body::{Bases, Stored, stored};
 use super::build::{Body, Builder, Seen};
 use super::exchange::{EndCause, Header, Note, NoteKind, Origin, Recording, Transport};
 use super::format::cause_of;
+use super::kept::Kept;
 use super::lanes::Headers;
 use super::sniff::{Foreign, Kind, foreign, sniff};
 use crate::ids::LineNo;
@@ -63,9 +64,23 @@ pub enum ReadError {
 /// # Errors
 /// If the reader fails, or if what it gives is no recording of a format this program knows.
 pub fn read<R: Read>(reader: R) -> Result<Recording, ReadError> {
+    read_into(reader, None)
+}
+
+/// The same, with the texts of its requests, so that they can be sent again.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_kept<R: Read>(reader: R, kept: &mut Kept) -> Result<Recording, ReadError> {
+    read_into(reader, Some(kept))
+}
+
+fn read_into<R: Read>(reader: R, kept: Option<&mut Kept>) -> Result<Recording, ReadError> {
     let mut lines = LineReader::new(reader);
+    let mut builder = Builder::new(Origin::Recorded);
+    builder.kept = kept.is_some().then(Kept::default);
     let mut state = State {
-        builder: Builder::new(Origin::Recorded),
+        builder,
         bases: Bases::default(),
         known: false,
         requests: 0,
@@ -83,7 +98,11 @@ pub fn read<R: Read>(reader: R) -> Result<Recording, ReadError> {
     let mut builder = state.builder;
     builder.recording.lines = last;
     let converted = builder.recording.header.converted_from.is_some();
-    Ok(builder.finish(converted.then_some(EndCause::NotHeld)))
+    let (recording, texts) = builder.finish(converted.then_some(EndCause::NotHeld));
+    if let (Some(kept), Some(texts)) = (kept, texts) {
+        *kept = texts;
+    }
+    Ok(recording)
 }
 
 struct State {
@@ -179,6 +198,9 @@ impl State {
             "client_closed" => number.is_some_and(|it| self.builder.client_left(it)),
             "end" => {
                 let cause = object.text("cause").as_deref().and_then(cause_of);
+                if let Some(number) = number {
+                    self.builder.ended_at(number, object.number("at_us"));
+                }
                 number.is_some_and(|it| self.builder.end(it, cause, line))
             }
             "connection" => {
@@ -322,6 +344,9 @@ impl State {
         };
         let text = String::from_utf8_lossy(&bytes);
         let number = object.small("exchange");
+        if let Some(number) = number {
+            self.builder.ended_at(number, object.number("at_us"));
+        }
         self.builder.frame(connection, number, &text, line)
     }
 }

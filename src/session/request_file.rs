@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::build::{Body, Builder, Seen};
 use super::exchange::{EndCause, Origin, Recording, Transport};
+use super::kept::Kept;
 use super::lanes::Headers;
 use super::reader::ReadError;
 use super::sniff::{Kind, foreign, sniff};
@@ -14,7 +15,19 @@ use crate::wire::request::{Input, RequestHead};
 ///
 /// # Errors
 /// If the reader fails, or if the text is neither.
-pub fn read<R: Read>(mut reader: R) -> Result<Recording, ReadError> {
+pub fn read<R: Read>(reader: R) -> Result<Recording, ReadError> {
+    read_into(reader, None)
+}
+
+/// The same, with the text of the request, so that it can be sent again.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_kept<R: Read>(reader: R, kept: &mut Kept) -> Result<Recording, ReadError> {
+    read_into(reader, Some(kept))
+}
+
+fn read_into<R: Read>(mut reader: R, kept: Option<&mut Kept>) -> Result<Recording, ReadError> {
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
@@ -46,6 +59,7 @@ pub fn read<R: Read>(mut reader: R) -> Result<Recording, ReadError> {
         return Err(ReadError::NoInput);
     }
     let mut builder = Builder::new(Origin::Request);
+    builder.kept = kept.is_some().then(Kept::default);
     if lossy {
         builder.problem(0, Reason::NotUtf8);
     }
@@ -67,7 +81,11 @@ pub fn read<R: Read>(mut reader: R) -> Result<Recording, ReadError> {
         item_lines: &lines_of(text, &head.input.offsets(text)),
     });
     builder.recording.lines = text.lines().count() as u32;
-    Ok(builder.finish(Some(EndCause::NotHeld)))
+    let (recording, texts) = builder.finish(Some(EndCause::NotHeld));
+    if let (Some(kept), Some(texts)) = (kept, texts) {
+        *kept = texts;
+    }
+    Ok(recording)
 }
 
 /// The line each offset stands on; offsets ascend.

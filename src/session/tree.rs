@@ -6,7 +6,7 @@
 use crate::ids::ItemIndex;
 
 /// A sequence of items: the path from the root to this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node(u32);
 
 impl Node {

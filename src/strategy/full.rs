@@ -11,6 +11,7 @@ use std::sync::Arc;
 use memo::Memo;
 
 use super::judge::{Case, Recorded, StateFault, Variant};
+use super::outgoing::{Outbox, Outgoing, Pages};
 use super::plan::{self, Memory, View};
 use super::retries::Budget;
 use super::run::{self, Injected, Judged, Origin, Run, Score, is_finished, picture};
@@ -34,47 +35,34 @@ pub(super) fn run(
     own: bool,
     keep: Keep,
 ) -> Run {
-    let mut runner = Runner {
-        rollout,
-        strategy,
-        own,
-        keep,
-        worlds,
-        ledger: Ledger::for_items(&rollout.items),
-        memory: Memory::default(),
-        run_from: 0,
-        told: Vec::new(),
-        judged: Vec::new(),
-        run_calls: Vec::new(),
-        in_run: false,
-        since_run: false,
-        response_over: false,
-        answered: true,
-        turn: 0,
-        user_line: None,
-        unanswered: None,
-        waiting: false,
-        in_turn: false,
-        silent_end: None,
-        ended: vec![false; rollout.items.call_count()],
-        false_calls: BTreeSet::new(),
-        lost: Vec::new(),
-        items_lost: 0,
-        real_outputs_kept: true,
-        pictured: false,
-        sent: 0,
-        budget: Budget::of(rollout),
-        clock: FixedClock::default(),
-        user: None,
-        memo: None,
-        nothing_injected: Arc::default(),
-        nothing_removed: Arc::default(),
-    };
+    let mut runner = Runner::new(rollout, strategy, worlds, own, keep);
     runner.walk();
     if options.probe != Probe::Never {
         runner.probe();
     }
     runner.conclude()
+}
+
+/// The requests of such a rollout as the strategy sends them.
+pub(super) fn outgoing(
+    rollout: &Rollout,
+    strategy: Strategy,
+    options: &Options,
+    own: bool,
+) -> Outbox {
+    let mut runner = Runner::new(rollout, strategy, WorldSet::default(), own, Keep::All);
+    runner.pages = Some(Pages::default());
+    runner.walk();
+    if options.probe != Probe::Never {
+        runner.probe();
+    }
+    let pages = runner.pages.unwrap_or_default();
+    Outbox {
+        tree: pages.tree,
+        items: rollout.items.clone(),
+        all: pages.all,
+        retry: plan::retry(strategy).into(),
+    }
 }
 
 /// Whether a request says anything that the one kept before it does not.
@@ -164,6 +152,56 @@ struct Runner<'a> {
     memo: Option<Memo>,
     nothing_injected: Arc<[Injected]>,
     nothing_removed: Arc<[u32]>,
+    /// What goes out, where somebody wants to send it.
+    pages: Option<Pages>,
+}
+
+impl<'a> Runner<'a> {
+    fn new(
+        rollout: &'a Rollout,
+        strategy: Strategy,
+        worlds: WorldSet,
+        own: bool,
+        keep: Keep,
+    ) -> Self {
+        Self {
+            rollout,
+            strategy,
+            own,
+            keep,
+            worlds,
+            ledger: Ledger::for_items(&rollout.items),
+            memory: Memory::default(),
+            run_from: 0,
+            told: Vec::new(),
+            judged: Vec::new(),
+            run_calls: Vec::new(),
+            in_run: false,
+            since_run: false,
+            response_over: false,
+            answered: true,
+            turn: 0,
+            user_line: None,
+            unanswered: None,
+            waiting: false,
+            in_turn: false,
+            silent_end: None,
+            ended: vec![false; rollout.items.call_count()],
+            false_calls: BTreeSet::new(),
+            lost: Vec::new(),
+            items_lost: 0,
+            real_outputs_kept: true,
+            pictured: false,
+            sent: 0,
+            budget: Budget::of(rollout),
+            clock: FixedClock::default(),
+            user: None,
+            memo: None,
+            nothing_injected: Arc::default(),
+            nothing_removed: Arc::default(),
+            pages: None,
+        }
+    }
 }
 
 impl Runner<'_> {
@@ -278,6 +316,9 @@ impl Runner<'_> {
                 self.since_run = false;
                 self.response_over = false;
                 self.user_line = None;
+                if let Some(pages) = &mut self.pages {
+                    pages.answered_with(index);
+                }
                 if let (true, Some(call)) = (item.kind.is_call(), item.call) {
                     self.run_calls.push(call);
                     self.memory.called(call, item.kind);
@@ -351,11 +392,24 @@ impl Runner<'_> {
             _ => Recorded::Nothing,
         };
         let is_plain = matches!(recorded, Recorded::Nothing) && !self.rollout.incomplete;
-        let mut judgement = if is_plain && Memo::helps(self) {
+        let mut judgement = if is_plain && self.pages.is_none() && Memo::helps(self) {
             self.judge_again(answered)
         } else {
             let (edits, fronted) = self.plan(origin);
             let inserts = edits.inserts.clone();
+            if let Some(pages) = &mut self.pages {
+                let one = Outgoing {
+                    turn: self.turn,
+                    line,
+                    origin,
+                    edits: edits.clone(),
+                    unknown: self.rollout.incomplete,
+                    answered,
+                    refusal: refusal.clone(),
+                    ..Outgoing::default()
+                };
+                pages.turn(self.ledger.slots(), one);
+            }
             let found = self.judge(edits, None, recorded, answered);
             if answered && fronted {
                 self.told = inserts;

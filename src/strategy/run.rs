@@ -14,9 +14,10 @@ use crate::wire::item::{Flags, ItemKind};
 use crate::wire::refusal::RefusalKind;
 
 /// Where a request comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// It stands in the file.
+    #[default]
     Recorded,
     /// It was rebuilt from a rollout.
     Rebuilt,

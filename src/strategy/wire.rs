@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::judge::{Case, Judgement, Recorded, StateFault, Variant};
+use super::outgoing::{Outbox, Outgoing};
 use super::plan::{self, Memory, Plan, View};
 use super::run::{Injected, Judged, Run, Score, Shown, injected, picture};
 use super::script::{Ask, Script};
@@ -42,6 +43,32 @@ pub(super) fn run_rebuilt(script: &Script, strategy: Strategy, worlds: WorldSet)
     run.unanswered_user = script.unanswered_user;
     run.explained = script.explained;
     run
+}
+
+/// The requests of a recording as the strategy sends them.
+pub(super) fn outgoing(
+    recording: &Recording,
+    strategy: Strategy,
+    options: &Options,
+    own: bool,
+) -> Outbox {
+    outgoing_of(&Script::of(recording, options), strategy, own)
+}
+
+/// The same for requests that were rebuilt.
+pub(super) fn outgoing_of(script: &Script, strategy: Strategy, own: bool) -> Outbox {
+    let worlds = WorldSet::default();
+    let mut runner = Runner::new(script, strategy, own, worlds);
+    runner.outgoing = Some(Vec::new());
+    for ask in &script.asks {
+        runner.ask(ask);
+    }
+    Outbox {
+        tree: runner.endpoint.tree,
+        items: script.items.clone(),
+        all: runner.outgoing.unwrap_or_default(),
+        retry: plan::retry(strategy).into(),
+    }
 }
 
 /// What a lane's client knows.
@@ -92,6 +119,8 @@ struct Runner<'a> {
     pictured: bool,
     clock: FixedClock,
     score: Score,
+    /// What goes out, where somebody wants to send it.
+    outgoing: Option<Vec<Outgoing>>,
 }
 
 impl<'a> Runner<'a> {
@@ -119,6 +148,7 @@ impl<'a> Runner<'a> {
                 items_lost: 0,
                 requests_sent: 0,
             },
+            outgoing: None,
         }
     }
 
@@ -150,6 +180,10 @@ impl<'a> Runner<'a> {
         lane.hides(&StateFault::of(context, None, true), whole);
         let logical = lane.logical.unwrap_or(ask.incoming.input);
         if ask.proven {
+            if let Some(outgoing) = &mut self.outgoing {
+                let [_, sent, _] = &contexts;
+                outgoing.push(Outgoing::as_it_is(ask, sent));
+            }
             self.push_proven(ask, input.len() as u32);
         } else {
             self.judge(ask, &mut lane, &contexts, logical, &input, new_turn, whole);
@@ -206,6 +240,16 @@ impl<'a> Runner<'a> {
         // a client that normalises its prompt sends only the tail of it where nothing had to be mended
         let as_is = self.own && self.strategy == Strategy::Normalize && plan.edits.is_empty();
         let on_history = !as_is && (plan.whole_history || !plan.edits.is_empty());
+        if let Some(outgoing) = &mut self.outgoing {
+            let [_, sent, _] = contexts;
+            let mut one = Outgoing::as_it_is(ask, sent);
+            if on_history {
+                one.instead(logical, plan.edits.clone(), hidden.unknown || hidden.partial);
+            } else {
+                one.edits = plan.front_edits(sent.held);
+            }
+            outgoing.push(one);
+        }
         let variants = if on_history {
             [0, 1, 2].map(|_| Variant {
                 ledger,

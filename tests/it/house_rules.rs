@@ -6,10 +6,10 @@ use crate::support::{root, unzstd};
 
 /// The rooms in the order in which they may import each other: each imports only those before it.
 const ROOMS: &str = "ids clock redact wire rollout session locate ledger contract endpoint strategy diff timeline \
-    check repair sweep shrink convert proxy client mock record replay serve trial report inspect cli";
+    check repair sweep shrink convert proxy client mock record replay probe serve trial report inspect cli";
 
 /// Crates that only some rooms may name.
-const CRATES: [(&str, &str); 15] = [
+const CRATES: [(&str, &str); 16] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
@@ -24,6 +24,7 @@ const CRATES: [(&str, &str); 15] = [
         "signal_hook",
         "proxy client mock record replay serve trial inspect",
     ),
+    ("reqwest", "replay probe"),
     ("tokio", ASYNC),
     ("tokio_rustls", ASYNC),
     ("tokio_tungstenite", ASYNC),
@@ -31,7 +32,7 @@ const CRATES: [(&str, &str); 15] = [
 ];
 
 /// The rooms that know sockets.
-const ASYNC: &str = "proxy client mock record replay serve trial";
+const ASYNC: &str = "proxy client mock record replay probe serve trial";
 
 const LONGEST_FILE: usize = 600;
 

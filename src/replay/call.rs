@@ -1,0 +1,588 @@
+//! One request to a real endpoint, and the answer as far as it came.
+//!
+//! Each request has a connection of its own: leaving in the middle of an answer closes it, which is what a client that
+//! hangs up does, and nothing is sent twice behind our back. What goes out and what comes in is told to a tape.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use thiserror::Error;
+
+use crate::proxy::dial::tls;
+use crate::proxy::fault::chain;
+use crate::proxy::tape::{Event, Head, Tape, Track};
+use crate::proxy::{ProxyError, Roots, Upstream};
+use crate::session::exchange::EndCause;
+use crate::wire::event::{EventHead, ResponseFold};
+use crate::wire::sse::{Frame, Framer};
+
+/// How many bytes of one answer are read: 64 MiB.
+pub const MAX_ANSWER: usize = 64 << 20;
+
+/// How many bytes of a body that is no event stream are held, for its message.
+const MAX_TEXT: usize = 4 << 20;
+
+/// How long an answer may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Between two pieces of an answer, and until its head comes.
+    pub idle: Duration,
+    /// For the whole answer.
+    pub whole: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            idle: Duration::from_mins(5),
+            whole: Duration::from_mins(10),
+        }
+    }
+}
+
+/// A credential that is never shown.
+#[derive(Clone)]
+pub struct Key(String);
+
+impl Key {
+    /// A key; white space around it is no part of it.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+/// Why an endpoint cannot be asked at all.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] ProxyError),
+    /// The client cannot be set up.
+    #[error("cannot set up an HTTP client: {0}")]
+    Client(String),
+    /// The key holds what no header may hold.
+    #[error("the key cannot be sent: it holds characters that no header may hold")]
+    Key,
+}
+
+/// Sends requests to one endpoint.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    client: reqwest::Client,
+    upstream: Upstream,
+    authorization: Option<HeaderValue>,
+    patience: Patience,
+    tape: Option<Tape>,
+}
+
+/// A request.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// Its body, JSON.
+    pub body: String,
+    /// Headers beside those every request has.
+    pub headers: Vec<(String, String)>,
+    /// Where the answer is left.
+    pub leave: Leave,
+}
+
+/// Where a client leaves an answer that is still coming.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leave {
+    /// It reads to the end.
+    #[default]
+    Never,
+    /// Behind so many events.
+    Behind(u32),
+    /// Behind the first event of this type.
+    At(&'static str),
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As HTTP says it should.
+    Whole,
+    /// We left.
+    Left,
+    /// The connection broke off.
+    Broken(String),
+    /// Nothing came for as long as we wait.
+    Idle,
+    /// It took longer, or was larger, than we take.
+    TooMuch(&'static str),
+}
+
+/// An answer, as far as it came.
+#[derive(Clone, Debug)]
+pub struct Got {
+    /// The status; 101 and above on a WebSocket: that of an error frame, else 200.
+    pub status: u16,
+    /// `content-type`.
+    pub content_type: String,
+    /// How long the endpoint asks to wait.
+    pub retry_after: Option<Duration>,
+    /// What the events, or the body, add up to.
+    pub fold: ResponseFold,
+    /// The body, where it is no event stream.
+    pub text: String,
+    /// Whether it came as an event stream.
+    pub streamed: bool,
+    /// Whether the stream ended with `[DONE]`.
+    pub done_sentinel: bool,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// What came of asking once.
+#[derive(Clone, Debug)]
+pub enum Came {
+    /// An answer.
+    Answer(Box<Got>),
+    /// None: the endpoint cannot be reached, or said nothing.
+    Nothing(String),
+}
+
+impl Caller {
+    /// Sends to `upstream`, with `key` as a bearer token; what passes is told to `tape`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn new(
+        upstream: Upstream,
+        key: Option<&Key>,
+        patience: Patience,
+        tape: Option<Tape>,
+    ) -> Result<Self, CallError> {
+        let roots = upstream.tls().then_some(Roots::Both);
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(roots)?)
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(patience.connect)
+            .build()
+            .map_err(|error| CallError::Client(chain(&error)))?;
+        let authorization = key.filter(|key| !key.0.is_empty()).map(|key| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.0))
+                .map_err(|_not_shown| CallError::Key)?;
+            value.set_sensitive(true);
+            Ok::<_, CallError>(value)
+        });
+        Ok(Self {
+            client,
+            upstream,
+            authorization: authorization.transpose()?,
+            patience,
+            tape,
+        })
+    }
+
+    /// Where it sends to.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(super) fn tape(&self) -> Option<&Tape> {
+        self.tape.as_ref()
+    }
+
+    /// The headers of a request.
+    pub(super) fn headers(&self, ask: &Ask, websocket: bool) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &ask.headers {
+            // what no header may hold is no header
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(value),
+            ) {
+                headers.append(name, value);
+            }
+        }
+        let mut set = |name: HeaderName, value: &'static str| {
+            headers.insert(name, HeaderValue::from_static(value));
+        };
+        set(
+            hyper::header::USER_AGENT,
+            concat!("replay/", env!("CARGO_PKG_VERSION")),
+        );
+        if !websocket {
+            set(hyper::header::CONTENT_TYPE, "application/json");
+            set(
+                hyper::header::ACCEPT,
+                "text/event-stream, application/json",
+            );
+        }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
+        }
+        headers
+    }
+
+    /// The path of `name` below the base URL.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.upstream.prefix())
+    }
+
+    /// Sends a request once and reads its answer.
+    pub async fn ask(&self, ask: &Ask) -> Came {
+        let headers = self.headers(ask, false);
+        let mut told = Told::request(
+            self.tape.as_ref(),
+            "POST",
+            &self.path("responses"),
+            &headers,
+            ask.body.as_bytes(),
+        );
+        let url = format!("{}/responses", self.upstream.url());
+        let request = self
+            .client
+            .post(url)
+            .headers(headers)
+            .body(ask.body.clone())
+            .send();
+        let came = tokio::time::timeout(self.patience.idle, request).await;
+        let response = match came {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let why = chain(&error.without_url());
+                told.end(EndCause::UpstreamError, Some(why.clone()));
+                return Came::Nothing(why);
+            }
+            Err(_) => {
+                told.end(EndCause::Timeout, None);
+                let waited = self.patience.idle.as_secs_f64();
+                return Came::Nothing(format!("no answer began within {waited} s"));
+            }
+        };
+        told.response(response.status().as_u16(), response.headers());
+        let got = read(response, ask.leave, &mut told, self.patience).await;
+        told.end(cause(&got.ended), detail(&got.ended));
+        Came::Answer(Box::new(got))
+    }
+}
+
+fn cause(ended: &Ended) -> EndCause {
+    match ended {
+        Ended::Whole => EndCause::Complete,
+        Ended::Left => EndCause::ClientClosed,
+        Ended::Broken(_) => EndCause::UpstreamError,
+        Ended::Idle => EndCause::Timeout,
+        Ended::TooMuch(_) => EndCause::ClientClosed,
+    }
+}
+
+fn detail(ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Broken(why) => Some(why.clone()),
+        Ended::TooMuch(what) => Some(format!("more {what} than is taken")),
+        _ => None,
+    }
+}
+
+/// An answer while it is read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    fold: ResponseFold,
+    framer: Framer,
+    text: Vec<u8>,
+    streamed: Option<bool>,
+    done_sentinel: bool,
+    bytes: usize,
+}
+
+impl Reading {
+    /// Takes the next bytes; returns how to go on.
+    fn take(&mut self, bytes: &[u8], leave: Leave) -> Option<Ended> {
+        self.bytes += bytes.len();
+        let streamed = match self.streamed {
+            Some(streamed) => streamed,
+            None => {
+                self.text.extend_from_slice(bytes);
+                let first = self.text.iter().find(|byte| !byte.is_ascii_whitespace())?;
+                // no line of an event stream begins like this
+                let streamed = !matches!(first, b'{' | b'[' | b'<' | b'"');
+                self.streamed = Some(streamed);
+                if streamed {
+                    let text = std::mem::take(&mut self.text);
+                    self.keep(&text);
+                    return self.frames(&text, leave);
+                }
+                return None;
+            }
+        };
+        self.keep(bytes);
+        if streamed {
+            return self.frames(bytes, leave);
+        }
+        (self.bytes > MAX_ANSWER).then_some(Ended::TooMuch("bytes"))
+    }
+
+    /// Keeps the text of what may be no event stream.
+    fn keep(&mut self, bytes: &[u8]) {
+        // a plain-text body looks like one field of a stream
+        let most = if self.streamed == Some(true) {
+            4096
+        } else {
+            MAX_TEXT
+        };
+        let room = most.saturating_sub(self.text.len());
+        self.text
+            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    fn frames(&mut self, bytes: &[u8], leave: Leave) -> Option<Ended> {
+        for frame in self.framer.push(bytes) {
+            if let Some(ended) = self.frame(&frame, leave) {
+                return Some(ended);
+            }
+        }
+        (self.bytes > MAX_ANSWER).then_some(Ended::TooMuch("bytes"))
+    }
+
+    fn frame(&mut self, frame: &Frame, leave: Leave) -> Option<Ended> {
+        let data = frame.data.as_deref()?;
+        self.data(data, leave)
+    }
+
+    /// Takes the data of one event.
+    pub(super) fn data(&mut self, data: &str, leave: Leave) -> Option<Ended> {
+        if data.trim() == "[DONE]" {
+            self.done_sentinel = true;
+            return None;
+        }
+        self.fold.data(data);
+        let left = match leave {
+            Leave::Never => false,
+            Leave::Behind(events) => self.fold.events >= events.max(1),
+            Leave::At(kind) => {
+                EventHead::read(data).is_some_and(|head| head.kind.as_deref() == Some(kind))
+            }
+        };
+        left.then_some(Ended::Left)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.fold.terminal.is_some()
+    }
+
+    /// The answer, which ended like this.
+    pub(super) fn end(mut self, status: u16, headers: &HeaderMap, ended: Ended) -> Got {
+        let streamed = self.streamed == Some(true) && self.fold.events > 0;
+        if self.streamed == Some(false) {
+            let text = String::from_utf8_lossy(&self.text).into_owned();
+            self.fold.whole(&text);
+        } else {
+            let last = self.framer.finish();
+            for frame in last.iter().filter(|frame| frame.whole) {
+                let _ended = self.frame(frame, Leave::Never);
+            }
+        }
+        let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
+        Got {
+            status,
+            content_type: header("content-type").unwrap_or("").to_owned(),
+            retry_after: retry_after(headers),
+            text: if streamed {
+                String::new()
+            } else {
+                String::from_utf8_lossy(&self.text).into_owned()
+            },
+            fold: self.fold,
+            streamed,
+            done_sentinel: self.done_sentinel,
+            ended,
+        }
+    }
+}
+
+async fn read(
+    mut response: reqwest::Response,
+    leave: Leave,
+    told: &mut Told,
+    patience: Patience,
+) -> Got {
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let mut reading = Reading::default();
+    let deadline = tokio::time::Instant::now() + patience.whole;
+    let ended = loop {
+        let late = deadline.min(tokio::time::Instant::now() + patience.idle);
+        match tokio::time::timeout_at(late, response.chunk()).await {
+            Err(_) if late >= deadline => break Ended::TooMuch("time"),
+            Err(_) => break Ended::Idle,
+            Ok(Ok(Some(bytes))) => {
+                told.chunk(&bytes);
+                if let Some(ended) = reading.take(&bytes, leave) {
+                    break ended;
+                }
+            }
+            Ok(Ok(None)) => break Ended::Whole,
+            Ok(Err(error)) => break Ended::Broken(chain(&error.without_url())),
+        }
+    };
+    reading.end(status, &headers, ended)
+}
+
+/// How long an endpoint asks to wait: `retry-after-ms`, or `retry-after` in seconds. A date is not read.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let seconds = number("retry-after-ms")
+        .map(|ms| ms / 1000.0)
+        .or_else(|| number("retry-after"))?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// What a tape is told of one request.
+pub(super) struct Told {
+    track: Option<Track>,
+    over: bool,
+}
+
+impl Told {
+    pub(super) fn request(
+        tape: Option<&Tape>,
+        method: &str,
+        target: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Self {
+        let mut told = Self {
+            track: tape.map(Tape::track),
+            over: false,
+        };
+        let head = Head {
+            http: "1.1",
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: headers.clone(),
+        };
+        told.mark(|id, at_us| Event::Request {
+            id,
+            at_us,
+            head: Box::new(head),
+        });
+        if let Some(track) = &mut told.track {
+            let id = track.id();
+            let bytes = Bytes::copy_from_slice(body);
+            track.data(Event::Body { id, bytes });
+        }
+        told.mark(|id, at_us| Event::BodyEnd {
+            id,
+            at_us,
+            complete: true,
+        });
+        told
+    }
+
+    fn mark(&mut self, event: impl FnOnce(u64, u64) -> Event) {
+        if let Some(track) = &mut self.track {
+            let (id, at_us) = (track.id(), track.now());
+            track.mark(event(id, at_us));
+        }
+    }
+
+    pub(super) fn response(&mut self, status: u16, headers: &HeaderMap) {
+        let headers = Box::new(headers.clone());
+        self.mark(|id, at_us| Event::Response {
+            id,
+            at_us,
+            status,
+            headers,
+        });
+    }
+
+    pub(super) fn chunk(&mut self, bytes: &Bytes) {
+        if let Some(track) = &mut self.track {
+            let (id, at_us) = (track.id(), track.now());
+            let bytes = bytes.clone();
+            track.data(Event::Chunk { id, at_us, bytes });
+        }
+    }
+
+    pub(super) fn end(&mut self, cause: EndCause, detail: Option<String>) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        self.mark(|id, at_us| Event::End {
+            id,
+            at_us,
+            cause,
+            detail,
+            trailers: None,
+            written: None,
+        });
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.end(EndCause::ClientClosed, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(parts: &[&str], leave: Leave) -> Got {
+        let mut reading = Reading::default();
+        let mut ended = Ended::Whole;
+        for part in parts {
+            if let Some(how) = reading.take(part.as_bytes(), leave) {
+                ended = how;
+                break;
+            }
+        }
+        reading.end(200, &HeaderMap::new(), ended)
+    }
+
+    #[test]
+    fn a_stream_adds_up_and_can_be_left() {
+        let created = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\"}}\n\n";
+        let done = "data: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"output\":[]}}\n\ndata: [DONE]\n\n";
+        let (head, tail) = created.split_at(20);
+        let got = read_all(&[head, tail, done], Leave::Never);
+        assert_eq!(
+            (got.fold.id.as_deref(), got.fold.events, got.done_sentinel),
+            (Some("resp_1"), 2, true)
+        );
+        assert!(got.fold.terminal.is_some() && got.streamed);
+        let got = read_all(&[created, done], Leave::Behind(1));
+        assert_eq!((got.fold.events, got.ended), (1, Ended::Left));
+        let got = read_all(&[created, done], Leave::At("response.completed"));
+        assert_eq!(got.ended, Ended::Left);
+    }
+
+    #[test]
+    fn other_bodies_keep_their_text() {
+        let got = read_all(
+            &["  {\"object\":\"response\",\"id\":\"r\",\"status\":\"completed\",\"output\":[{\"id\":\"m\"}]}"],
+            Leave::Never,
+        );
+        assert_eq!((got.fold.done.len(), got.streamed), (1, false));
+        assert_eq!(read_all(&["Bad ", "gateway"], Leave::Never).text, "Bad gateway");
+        assert_eq!(read_all(&["<html>"], Leave::Never).text, "<html>");
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        assert_eq!(format!("{:?}", Key::new("sk-1234")), "Key(…)");
+    }
+}

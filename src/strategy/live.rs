@@ -1,0 +1,67 @@
+//! What a real endpoint said of a request.
+
+use crate::wire::refusal::Named;
+
+/// What a real endpoint said of one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// What became of it.
+    pub result: LiveResult,
+    /// The status of the last answer.
+    pub status: Option<u16>,
+    /// The message of a refusal or failure, innermost.
+    pub message: Option<String>,
+    /// What the message says was refused, where it is one the contract knows.
+    pub named: Option<Named>,
+    /// Who put what around the message.
+    pub wrapper: Option<&'static str>,
+    /// Whether the refusal is the one on file; `None` where there is none on file.
+    pub is_recorded_one: Option<bool>,
+    /// What must be said beside it.
+    pub note: Option<String>,
+    /// The first thing in which answer and recorded answer differ.
+    pub divergence: Option<Divergence>,
+    /// The call ids and kinds of outputs that the strategy put in, with their places in `input`.
+    pub injected: Vec<(String, &'static str, u32)>,
+    /// How many items were left out: by the strategy, or because only the server that made them knows them.
+    pub left_out: u32,
+    /// How many bytes the body had.
+    pub bytes: u64,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LiveResult {
+    /// It was accepted.
+    Accepted,
+    /// It was refused and stayed so.
+    Refused,
+    /// No answer that is a word of the contract came.
+    Failed,
+    /// It was not sent; the note says why.
+    #[default]
+    NotSent,
+}
+
+impl LiveResult {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::NotSent => "unknown",
+        }
+    }
+}
+
+/// The first thing in which an answer differs from the recorded one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// `acceptance`, `end` or `calls`.
+    pub what: &'static str,
+    /// What is on file.
+    pub recorded: String,
+    /// What came now.
+    pub now: String,
+}
