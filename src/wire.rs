@@ -3,6 +3,7 @@
 //! Everything here takes bytes and returns values. No sockets, files, clocks or environment; what cannot be read
 //! becomes a [`lines::Problem`] or stays as it came, never a panic.
 
+pub mod aborted;
 pub mod event;
 pub mod failure;
 pub mod item;

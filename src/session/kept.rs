@@ -103,9 +103,23 @@ impl Kept {
         Arc::clone(self.values.entry(hash).or_insert_with(|| text.into()))
     }
 
+    /// Keeps the text of an item that another reader found.
+    pub fn set(&mut self, item: ItemIndex, raw: &str) {
+        let at = item.0 as usize;
+        if self.items.len() <= at {
+            self.items.resize(at + 1, Arc::from(""));
+        }
+        if let Some(slot) = self.items.get_mut(at) {
+            *slot = raw.into();
+        }
+    }
+
     /// The text of an item.
     pub fn text(&self, item: ItemIndex) -> Option<&str> {
-        self.items.get(item.0 as usize).map(AsRef::as_ref)
+        self.items
+            .get(item.0 as usize)
+            .map(AsRef::as_ref)
+            .filter(|text| !text.is_empty())
     }
 
     /// The body of the exchange at `at`, without its input.

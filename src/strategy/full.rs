@@ -3,15 +3,17 @@
 //! In front of each run of model-made items stood a request: its input is the effective history up to there. One ledger
 //! follows the file; no request is ever built, so the work is linear in the file.
 
+mod begin;
 mod memo;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub(super) use begin::outgoing;
 use memo::Memo;
 
 use super::judge::{Case, Recorded, StateFault, Variant};
-use super::outgoing::{Outbox, Outgoing, Pages};
+use super::outgoing::{Outgoing, Pages};
 use super::plan::{self, Memory, View};
 use super::retries::Budget;
 use super::run::{self, Injected, Judged, Origin, Run, Score, is_finished, picture};
@@ -41,28 +43,6 @@ pub(super) fn run(
         runner.probe();
     }
     runner.conclude()
-}
-
-/// The requests of such a rollout as the strategy sends them.
-pub(super) fn outgoing(
-    rollout: &Rollout,
-    strategy: Strategy,
-    options: &Options,
-    own: bool,
-) -> Outbox {
-    let mut runner = Runner::new(rollout, strategy, WorldSet::default(), own, Keep::All);
-    runner.pages = Some(Pages::default());
-    runner.walk();
-    if options.probe != Probe::Never {
-        runner.probe();
-    }
-    let pages = runner.pages.unwrap_or_default();
-    Outbox {
-        tree: pages.tree,
-        items: rollout.items.clone(),
-        all: pages.all,
-        retry: plan::retry(strategy).into(),
-    }
 }
 
 /// Whether a request says anything that the one kept before it does not.
@@ -154,54 +134,6 @@ struct Runner<'a> {
     nothing_removed: Arc<[u32]>,
     /// What goes out, where somebody wants to send it.
     pages: Option<Pages>,
-}
-
-impl<'a> Runner<'a> {
-    fn new(
-        rollout: &'a Rollout,
-        strategy: Strategy,
-        worlds: WorldSet,
-        own: bool,
-        keep: Keep,
-    ) -> Self {
-        Self {
-            rollout,
-            strategy,
-            own,
-            keep,
-            worlds,
-            ledger: Ledger::for_items(&rollout.items),
-            memory: Memory::default(),
-            run_from: 0,
-            told: Vec::new(),
-            judged: Vec::new(),
-            run_calls: Vec::new(),
-            in_run: false,
-            since_run: false,
-            response_over: false,
-            answered: true,
-            turn: 0,
-            user_line: None,
-            unanswered: None,
-            waiting: false,
-            in_turn: false,
-            silent_end: None,
-            ended: vec![false; rollout.items.call_count()],
-            false_calls: BTreeSet::new(),
-            lost: Vec::new(),
-            items_lost: 0,
-            real_outputs_kept: true,
-            pictured: false,
-            sent: 0,
-            budget: Budget::of(rollout),
-            clock: FixedClock::default(),
-            user: None,
-            memo: None,
-            nothing_injected: Arc::default(),
-            nothing_removed: Arc::default(),
-            pages: None,
-        }
-    }
 }
 
 impl Runner<'_> {
@@ -405,6 +337,7 @@ impl Runner<'_> {
                     edits: edits.clone(),
                     unknown: self.rollout.incomplete,
                     answered,
+                    complete: answered,
                     refusal: refusal.clone(),
                     ..Outgoing::default()
                 };
@@ -452,6 +385,7 @@ impl Runner<'_> {
             removed: judgement.removed,
             loops: judgement.loops,
             shown,
+            live: None,
         };
         if self.keep == Keep::All || tells_more(&judged, self.judged.last()) {
             self.judged.push(judged);

@@ -38,9 +38,11 @@ pub enum LiveResult {
     Refused,
     /// No answer that is a word of the contract came.
     Failed,
-    /// It was not sent; the note says why.
+    /// It was not sent, because what it goes on from is not on file; the note says what.
     #[default]
     NotSent,
+    /// It was not sent, because the conversation had taken another way before.
+    Parted,
 }
 
 impl LiveResult {
@@ -50,7 +52,7 @@ impl LiveResult {
             Self::Accepted => "accepted",
             Self::Refused => "refused",
             Self::Failed => "failed",
-            Self::NotSent => "unknown",
+            Self::NotSent | Self::Parted => "unknown",
         }
     }
 }

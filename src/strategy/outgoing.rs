@@ -103,6 +103,8 @@ pub struct Outgoing {
     pub again: bool,
     /// Whether the session shows that it was answered.
     pub answered: bool,
+    /// Whether that answer reached its end.
+    pub complete: bool,
     /// The response that answered it.
     pub response: Option<ResponseKey>,
     /// The items of that answer.
@@ -135,6 +137,7 @@ impl Outgoing {
             unknown: context.previous != Lookup::Found || context.partial || refers,
             again: ask.attempt_of.is_some(),
             answered: ask.answered,
+            complete: ask.complete,
             response: ask.response,
             done: ask.done.clone(),
             status: ask.status,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Strategy;
+use super::live::{Live, LiveResult};
 use crate::contract::{DependsOn, Fault, Outcome, Place, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::ledger::{Edits, Ledger, Slot};
@@ -183,12 +184,17 @@ pub struct Judged {
     pub loops: bool,
     /// The items around the fault; only for the first request of a run that does not get through.
     pub shown: Vec<Shown>,
+    /// What a real endpoint said; the fields above then hold what the contract says of the same request.
+    pub live: Option<Box<Live>>,
 }
 
 impl Judged {
     /// Whether it is refused and stays so.
     pub fn is_refused(&self) -> bool {
-        matches!(self.outcome, Outcome::Refused(_))
+        match &self.live {
+            Some(live) => live.result == LiveResult::Refused,
+            None => matches!(self.outcome, Outcome::Refused(_)),
+        }
     }
 
     /// Whether it was refused on record for something the contract knows, but what it goes on from is not on file.
@@ -196,6 +202,7 @@ impl Judged {
         let named = self
             .recorded
             .as_ref()
+            .filter(|_| self.live.is_none())
             .is_some_and(|refusal| refusal.named.is_some());
         self.outcome == Outcome::Unknown && named && !self.changed
     }
@@ -358,6 +365,38 @@ impl Run {
         }
     }
 
+    /// What became of the requests at a real endpoint. `self` is the same run as the contract sees it; `lives` are in the
+    /// order of its requests, which may go on behind what was sent.
+    #[must_use]
+    pub fn at_endpoint(mut self, lives: Vec<(Live, u32)>, waited: Duration) -> Self {
+        self.requests.truncate(lives.len());
+        let mut verdict = Verdict::Clean;
+        self.reproduced = None;
+        self.score.accepted = true;
+        self.score.requests_sent = 0;
+        self.waited = waited;
+        for (request, (live, sends)) in self.requests.iter_mut().zip(lives) {
+            verdict = verdict.min(verdict_at_endpoint(request, &live));
+            self.score.accepted &= live.result == LiveResult::Accepted;
+            self.score.requests_sent += sends;
+            request.attempts = sends;
+            request.agrees = live.is_recorded_one;
+            request.loops = false;
+            if live.result == LiveResult::Refused
+                && let Some(same) = live.is_recorded_one
+            {
+                self.reproduced = Some(self.reproduced.unwrap_or(true) && same);
+            }
+            request.live = Some(Box::new(live));
+        }
+        if verdict != Verdict::Refused {
+            self.reproduced = None;
+        }
+        self.verdict = verdict;
+        self.note = None;
+        self
+    }
+
     /// Turns a green verdict into [`Verdict::CannotTell`] where the session's beginning stands in a file that was not found.
     pub(crate) fn apply_incomplete(&mut self, session: &Session) {
         let incomplete = matches!(session, Session::Rollout(rollout) if rollout.incomplete);
@@ -388,6 +427,22 @@ impl Run {
         };
         self.verdict = Verdict::CannotTell;
         self.note = Some(format!("{why}. Record the session to find out."));
+    }
+}
+
+fn verdict_at_endpoint(request: &Judged, live: &Live) -> Verdict {
+    let differs = live
+        .divergence
+        .as_ref()
+        .is_some_and(|it| it.what != "acceptance");
+    match live.result {
+        LiveResult::Failed => Verdict::Failed,
+        LiveResult::Refused => Verdict::Refused,
+        LiveResult::NotSent => Verdict::CannotTell,
+        LiveResult::Parted => Verdict::Diverged,
+        LiveResult::Accepted if differs => Verdict::Diverged,
+        LiveResult::Accepted if request.changed || !live.injected.is_empty() => Verdict::Recovered,
+        LiveResult::Accepted => Verdict::Clean,
     }
 }
 

@@ -456,5 +456,6 @@ fn blank(ask: &Ask, input_items: u32, outcome: Outcome) -> Judged {
         changed: false,
         loops: false,
         shown: Vec::new(),
+        live: None,
     }
 }
