@@ -16,6 +16,8 @@ mod pages;
 mod record;
 mod replay;
 mod serve;
+mod target;
+mod texts;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,6 +65,18 @@ impl Environment {
                 .duration_since(std::time::UNIX_EPOCH)
                 .unwrap_or_default(),
         }
+    }
+}
+
+impl Environment {
+    /// Reads one variable that the user has named; nothing of it is held here.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::unused_self,
+        reason = "this is the one place that reads it"
+    )]
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
     }
 }
 

@@ -34,6 +34,8 @@ pub struct SessionReport {
     pub session: Session,
     /// Labels of the items a report shows.
     pub labels: Labels,
+    /// The URL of the endpoint that the requests were sent to; `None` for the embedded one.
+    pub target: Option<String>,
 }
 
 impl SessionReport {
@@ -121,6 +123,11 @@ pub fn replay(
         .into_iter()
         .map(|strategy| strategy::run(&session, strategy, options))
         .collect();
+    of_runs(path, session, runs)
+}
+
+/// What is said of a session of which these runs were made.
+pub fn of_runs(path: &str, session: Session, runs: Vec<Run>) -> SessionReport {
     let (source, era) = match &session {
         Session::Rollout(rollout) => ("rollout", Some(rollout.era.name())),
         Session::Recording(recording) => match recording.origin {
@@ -137,6 +144,7 @@ pub fn replay(
         runs,
         session,
         labels: Labels::new(),
+        target: None,
     }
 }
 

@@ -8,6 +8,7 @@ pub mod check;
 pub mod inspect;
 pub mod json;
 mod lazy;
+mod live;
 pub mod picture;
 pub mod story;
 pub mod style;

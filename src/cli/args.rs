@@ -1,10 +1,14 @@
 //! What can be typed.
 
+mod target;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use target::TargetArgs;
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
 ///
@@ -176,6 +180,9 @@ pub struct ReplayArgs {
     /// After a refusal, write the session, its story and what is expected of it into this folder
     #[arg(long, value_name = "DIR")]
     pub write_story: Option<PathBuf>,
+    #[expect(missing_docs, reason = "clap would show it")]
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// Say what a pasted 400 means, and find its call

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::input::{self, Source};
 use super::labels;
 use super::output::{Output, escaped};
+use super::target;
 use crate::contract::Policy;
 use crate::replay::{self, SessionReport};
 use crate::report::{json, story, text};
@@ -49,6 +50,9 @@ pub(super) fn run(
     if several && args.write_story.is_some() {
         return Err(CliError::usage("--write-story takes one session at a time"));
     }
+    let probe = args.probe.as_deref().unwrap_or(PROBE);
+    let target = target::target(&args.target, environment, probe)?;
+    let mut ready = Vec::new();
     let mut reports: Vec<SessionReport> = Vec::new();
     let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
     if !output.is_json() {
@@ -58,8 +62,17 @@ pub(super) fn run(
     }
     let mut passed_over: Vec<CliError> = Vec::new();
     for source in &sources {
-        let session = match source.read(environment) {
-            Ok(session) => session,
+        let read = match &target {
+            None => source.read(environment).map(Some),
+            Some(_) => target::Ready::read(source, &strategies, environment).map(|it| {
+                ready.push(it);
+                None
+            }),
+        };
+        let session = match read {
+            Ok(Some(session)) => session,
+            // it is sent with the others
+            Ok(None) => continue,
             Err(error) if passes_over(args, source) => {
                 passed_over.push(error);
                 continue;
@@ -76,11 +89,7 @@ pub(super) fn run(
         };
         let mut report = replay::replay(&source.name(), session, &strategies, &options);
         if report.is_empty() {
-            let error = CliError::input(
-                &source.name(),
-                "nothing to replay: no request is on file, and none can be rebuilt",
-            )
-            .hint("replay check lists what the file holds");
+            let error = CliError::input(&source.name(), NOTHING).hint(LISTS);
             if passes_over(args, source) {
                 passed_over.push(error);
                 continue;
@@ -101,7 +110,7 @@ pub(super) fn run(
             table(&report, &options)
         };
         report.labels = labels::read(source, &report.session, &report.wanted());
-        label_probes(&mut report, args.probe.as_deref().unwrap_or(PROBE));
+        label_probes(&mut report, probe);
         status = status.max(report.verdict().exit());
         if !output.is_json() {
             if !reports.is_empty() {
@@ -118,6 +127,31 @@ pub(super) fn run(
             write_story(folder, source, &report, output)?;
         }
         reports.push(report);
+    }
+    if let Some(target) = &target {
+        let sent = target::send(args, target, ready, &options, output)?;
+        for (source, mut report) in sent {
+            if report.is_empty() {
+                let error = CliError::input(&source.name(), NOTHING).hint(LISTS);
+                if !several {
+                    return Err(error);
+                }
+                status = status.max(error.exit);
+                if !output.is_json() {
+                    output.fail(&error);
+                }
+                unread.push(error);
+                continue;
+            }
+            label_probes(&mut report, probe);
+            status = status.max(report.verdict().exit());
+            if !output.is_json() {
+                let blank = if reports.is_empty() { "" } else { "\n" };
+                let text = text::session(&report, &[], output.paint, output.verbose);
+                output.data(&format!("{blank}{text}"))?;
+            }
+            reports.push(report);
+        }
     }
     if let (Some(error), true) = (passed_over.first(), reports.is_empty() && unread.is_empty()) {
         return Err(error.clone());
@@ -137,7 +171,9 @@ pub(super) fn run(
                 passed_over.len()
             ));
         }
-        output.note(text::MODEL_NOTE);
+        if target.is_none() {
+            output.note(text::MODEL_NOTE);
+        }
     }
     match expected {
         None => Ok(status),
@@ -167,6 +203,12 @@ fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
     };
     args.sessions.iter().any(below)
 }
+
+/// What is said of a session without requests.
+const NOTHING: &str = "nothing to replay: no request is on file, and none can be rebuilt";
+
+/// And what to do about it.
+const LISTS: &str = "replay check lists what the file holds";
 
 /// What a probe's message says.
 const PROBE: &str = "continue";

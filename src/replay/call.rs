@@ -38,8 +38,8 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(30),
-            idle: Duration::from_mins(5),
-            whole: Duration::from_mins(10),
+            idle: Duration::from_secs(300),
+            whole: Duration::from_secs(600),
         }
     }
 }
@@ -224,10 +224,7 @@ impl Caller {
         );
         if !websocket {
             set(hyper::header::CONTENT_TYPE, "application/json");
-            set(
-                hyper::header::ACCEPT,
-                "text/event-stream, application/json",
-            );
+            set(hyper::header::ACCEPT, "text/event-stream, application/json");
         }
         if let Some(authorization) = &self.authorization {
             headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
@@ -281,10 +278,9 @@ impl Caller {
 fn cause(ended: &Ended) -> EndCause {
     match ended {
         Ended::Whole => EndCause::Complete,
-        Ended::Left => EndCause::ClientClosed,
+        Ended::Left | Ended::TooMuch(_) => EndCause::ClientClosed,
         Ended::Broken(_) => EndCause::UpstreamError,
         Ended::Idle => EndCause::Timeout,
-        Ended::TooMuch(_) => EndCause::ClientClosed,
     }
 }
 
@@ -309,23 +305,20 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Takes the next bytes; returns how to go on.
-    fn take(&mut self, bytes: &[u8], leave: Leave) -> Option<Ended> {
+    pub(super) fn take(&mut self, bytes: &[u8], leave: Leave) -> Option<Ended> {
         self.bytes += bytes.len();
-        let streamed = match self.streamed {
-            Some(streamed) => streamed,
-            None => {
-                self.text.extend_from_slice(bytes);
-                let first = self.text.iter().find(|byte| !byte.is_ascii_whitespace())?;
-                // no line of an event stream begins like this
-                let streamed = !matches!(first, b'{' | b'[' | b'<' | b'"');
-                self.streamed = Some(streamed);
-                if streamed {
-                    let text = std::mem::take(&mut self.text);
-                    self.keep(&text);
-                    return self.frames(&text, leave);
-                }
-                return None;
+        let Some(streamed) = self.streamed else {
+            self.text.extend_from_slice(bytes);
+            let first = self.text.iter().find(|byte| !byte.is_ascii_whitespace())?;
+            // no line of an event stream begins like this
+            let streamed = !matches!(first, b'{' | b'[' | b'<' | b'"');
+            self.streamed = Some(streamed);
+            if streamed {
+                let text = std::mem::take(&mut self.text);
+                self.keep(&text);
+                return self.frames(&text, leave);
             }
+            return None;
         };
         self.keep(bytes);
         if streamed {
@@ -378,8 +371,14 @@ impl Reading {
         left.then_some(Ended::Left)
     }
 
+    /// Whether the response said that it is over.
     pub(super) fn is_over(&self) -> bool {
         self.fold.terminal.is_some()
+    }
+
+    /// The status inside an error frame.
+    pub(super) fn error_status(&self) -> Option<u16> {
+        self.fold.error.as_ref()?.status
     }
 
     /// The answer, which ended like this.
@@ -573,11 +572,16 @@ mod tests {
     #[test]
     fn other_bodies_keep_their_text() {
         let got = read_all(
-            &["  {\"object\":\"response\",\"id\":\"r\",\"status\":\"completed\",\"output\":[{\"id\":\"m\"}]}"],
+            &[
+                "  {\"object\":\"response\",\"id\":\"r\",\"status\":\"completed\",\"output\":[{\"id\":\"m\"}]}",
+            ],
             Leave::Never,
         );
         assert_eq!((got.fold.done.len(), got.streamed), (1, false));
-        assert_eq!(read_all(&["Bad ", "gateway"], Leave::Never).text, "Bad gateway");
+        assert_eq!(
+            read_all(&["Bad ", "gateway"], Leave::Never).text,
+            "Bad gateway"
+        );
         assert_eq!(read_all(&["<html>"], Leave::Never).text, "<html>");
     }
 

@@ -6,10 +6,12 @@ use crate::check::Finding;
 use crate::contract::{Fault, Outcome};
 use crate::replay::SessionReport;
 use crate::session::exchange::Transport;
+use crate::strategy::live::{Live, LiveResult};
 use crate::strategy::{Judged, Origin, Run};
 use crate::timeline::OpenCall;
 use crate::wire::item::Items;
 use crate::wire::lines::Problem;
+use crate::wire::refusal::RefusalKind;
 
 /// The `schema` every document carries.
 pub const SCHEMA: u32 = 1;
@@ -35,7 +37,7 @@ fn session(report: &SessionReport) -> Value {
         "source": report.source,
         "era": report.era,
         "client": {"name": report.client.name, "version": report.client.version},
-        "target": "mock",
+        "target": report.target.as_deref().unwrap_or("mock"),
         "runs": report.runs.iter().map(|one| run(one, report, items)).collect::<Vec<_>>(),
         "open_calls": report.open_calls.iter().map(|open| open_call(open, report, items)).collect::<Vec<_>>(),
         "problems": problems(report.session.problems(), None),
@@ -98,7 +100,7 @@ fn request(request: &Judged, report: &SessionReport, items: &Items) -> Value {
     } else {
         request.line.into()
     };
-    json!({
+    let mut value = json!({
         "lane": report.lane_name(request.lane),
         "exchange": request.exchange,
         "turn": request.turn,
@@ -123,7 +125,70 @@ fn request(request: &Judged, report: &SessionReport, items: &Items) -> Value {
         "injected": injected,
         "removed": &*request.removed,
         "first_divergence": Value::Null,
-    })
+    });
+    if let Some(live) = &request.live {
+        at_endpoint(&mut value, live, outcome);
+    }
+    value
+}
+
+/// What a real endpoint said takes the place of what the contract says, which is kept beside it.
+fn at_endpoint(value: &mut Value, live: &Live, contract: &str) {
+    let Some(members) = value.as_object_mut() else {
+        return;
+    };
+    let mut set = |key: &str, value: Value| members.insert(key.to_owned(), value);
+    set("outcome", live.result.name().into());
+    set("agrees", Value::Null);
+    set("exact", live.exact.into());
+    set("input_items", live.input_items.into());
+    set("depends_on", Value::Array(Vec::new()));
+    let injected = live.injected.iter().map(|it| {
+        json!({"call_id": it.call_id, "type": it.kind.name(), "position": it.position, "false": it.is_false})
+    });
+    set("injected", injected.collect());
+    let refusal = (live.result == LiveResult::Refused).then(|| {
+        let named = live.named.as_ref();
+        let mut refusal = json!({
+            "kind": named.map(|it| it.kind.name()),
+            "item_type": named.and_then(|it| it.item_type).map(crate::wire::item::ItemKind::name),
+            "call_id": named.map(|it| &it.id),
+            "status": live.status,
+            "message": live.message,
+            "wrapper": live.wrapper,
+            "recorded_one": live.is_recorded_one,
+        });
+        if let (Some(named), Some(object)) = (named, refusal.as_object_mut())
+            && !matches!(
+                named.kind,
+                RefusalKind::MissingOutput
+                    | RefusalKind::OrphanOutput
+                    | RefusalKind::DuplicateCall
+                    | RefusalKind::DuplicateOutput
+            )
+        {
+            object.insert("call_id".into(), Value::Null);
+            object.insert("id".into(), named.id.as_str().into());
+        }
+        refusal
+    });
+    set("refusal", refusal.unwrap_or_default());
+    let divergence = live
+        .divergence
+        .as_ref()
+        .map(|it| json!({"what": it.what, "recorded": it.recorded, "now": it.now}));
+    set("first_divergence", divergence.unwrap_or_default());
+    set(
+        "live",
+        json!({
+            "status": live.status,
+            "failure": (live.result == LiveResult::Failed).then_some(&live.message),
+            "note": live.note,
+            "left_out": live.left_out,
+            "bytes": live.bytes,
+        }),
+    );
+    set("contract", contract.into());
 }
 
 fn refusal(fault: &Fault, report: &SessionReport, items: &Items) -> Value {

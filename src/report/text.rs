@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::live;
 use super::picture;
 use super::safe;
 use super::style::Paint;
@@ -29,10 +30,19 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
     };
     out.push('\n');
     verdict(&mut out, first, report, paint);
+    if report.target.is_some() {
+        for run in report.runs.iter().skip(1) {
+            out.push('\n');
+            verdict(&mut out, run, report, paint);
+        }
+    }
+    // at a real endpoint it is shown only of what that refused
+    let is_told = |request: &&Judged| request.live.is_none() || request.is_refused();
     if let Some(request) = first
         .requests
         .iter()
         .find(|request| !request.shown.is_empty())
+        .filter(is_told)
     {
         section(
             &mut out,
@@ -50,6 +60,14 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
         );
     }
     open_calls(&mut out, report, items, paint);
+    if report.target.is_some() {
+        for run in &report.runs {
+            let (title, lines) = live::requests(run, report, paint, verbose);
+            section(&mut out, &title, &lines, paint);
+        }
+        problems(&mut out, &report.session, paint);
+        return out;
+    }
     if verbose {
         requests(&mut out, first, report, paint);
     }
@@ -113,6 +131,14 @@ fn verdict(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
         format!(" under {}", run.strategy.name())
     };
     let _ = write!(out, "{}{strategy}", painted(run.verdict, paint));
+    if let Some(url) = &report.target {
+        if let Some((request, _)) = live::telling(run) {
+            let _ = write!(out, ": {}", picture::name(request));
+        }
+        let _ = writeln!(out, "  {}", paint.faint(format!("at {}", safe(url))));
+        live::run(out, run);
+        return;
+    }
     let telling = run
         .requests
         .iter()

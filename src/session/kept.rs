@@ -240,9 +240,9 @@ mod tests {
         let head = RequestHead::read(body);
         let mut kept = Kept::default();
         let headers = Headers::new([
-            ("OpenAI-Beta".into(), "x".into()),
-            ("authorization".into(), "Bearer y".into()),
-            ("session_id".into(), "<redacted:1>".into()),
+            ("OpenAI-Beta", "x"),
+            ("authorization", "Bearer y"),
+            ("session_id", "<redacted:1>"),
         ]);
         kept.body(0, body, head.as_ref(), &headers);
         kept

@@ -1,5 +1,6 @@
 //! What a real endpoint said of a request.
 
+use crate::wire::item::ItemKind;
 use crate::wire::refusal::Named;
 
 /// What a real endpoint said of one request.
@@ -21,12 +22,16 @@ pub struct Live {
     pub note: Option<String>,
     /// The first thing in which answer and recorded answer differ.
     pub divergence: Option<Divergence>,
-    /// The call ids and kinds of outputs that the strategy put in, with their places in `input`.
-    pub injected: Vec<(String, &'static str, u32)>,
+    /// Outputs that the strategy put in.
+    pub injected: Vec<MadeUp>,
     /// How many items were left out: by the strategy, or because only the server that made them knows them.
     pub left_out: u32,
     /// How many bytes the body had.
     pub bytes: u64,
+    /// Whether the recorded body was sent, byte for byte.
+    pub exact: bool,
+    /// How many items its `input` had.
+    pub input_items: u32,
 }
 
 /// What became of a request.
@@ -66,4 +71,29 @@ pub struct Divergence {
     pub recorded: String,
     /// What came now.
     pub now: String,
+}
+
+/// An output that a strategy put in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeUp {
+    /// The call it answers, by the id the endpoint knows.
+    pub call_id: String,
+    /// Its kind.
+    pub kind: ItemKind,
+    /// Its place in `input`.
+    pub position: u32,
+    /// Whether the session shows that the tool had finished: "aborted" is then false.
+    pub is_false: bool,
+}
+
+impl MadeUp {
+    /// An output for `call_id` at `position`, of which nothing shows that it is false.
+    pub fn new(call_id: &str, kind: ItemKind, position: usize) -> Self {
+        Self {
+            call_id: call_id.to_owned(),
+            kind,
+            position: position as u32,
+            is_false: false,
+        }
+    }
 }

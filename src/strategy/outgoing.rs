@@ -224,16 +224,13 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::CallKey;
+    use crate::wire::item::Family;
 
     #[test]
     fn edits_are_made_where_they_belong() {
         let mut tree = Tree::default();
         let node = (0..4).fold(Node::ROOT, |node, at| tree.push(node, ItemIndex(at)));
-        let call = crate::wire::item::Items::default().call_key(
-            crate::wire::item::Family::Function,
-            "c",
-        );
+        let call = Items::default().call_key(Family::Function, "c");
         let insert = |before| Insert {
             before,
             kind: ItemKind::FunctionCallOutput,
@@ -260,6 +257,5 @@ mod tests {
             ]
         );
         assert_eq!(held, 1);
-        let _: CallKey = call;
     }
 }

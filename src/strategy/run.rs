@@ -374,11 +374,15 @@ impl Run {
         self.reproduced = None;
         self.score.accepted = true;
         self.score.requests_sent = 0;
+        let mut false_calls: BTreeSet<String> = BTreeSet::new();
         self.waited = waited;
         for (request, (live, sends)) in self.requests.iter_mut().zip(lives) {
             verdict = verdict.min(verdict_at_endpoint(request, &live));
             self.score.accepted &= live.result == LiveResult::Accepted;
             self.score.requests_sent += sends;
+            for made_up in live.injected.iter().filter(|it| it.is_false) {
+                false_calls.insert(made_up.call_id.clone());
+            }
             request.attempts = sends;
             request.agrees = live.is_recorded_one;
             request.loops = false;
@@ -389,6 +393,8 @@ impl Run {
             }
             request.live = Some(Box::new(live));
         }
+        self.score.false_statements = false_calls.len() as u32;
+        self.score.real_outputs_kept &= false_calls.is_empty();
         if verdict != Verdict::Refused {
             self.reproduced = None;
         }

@@ -244,7 +244,11 @@ impl<'a> Runner<'a> {
             let [_, sent, _] = contexts;
             let mut one = Outgoing::as_it_is(ask, sent);
             if on_history {
-                one.instead(logical, plan.edits.clone(), hidden.unknown || hidden.partial);
+                one.instead(
+                    logical,
+                    plan.edits.clone(),
+                    hidden.unknown || hidden.partial,
+                );
             } else {
                 one.edits = plan.front_edits(sent.held);
             }

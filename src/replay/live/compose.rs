@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::session::Session;
 use crate::session::kept::{Body, Changes, Kept};
+use crate::strategy::live::MadeUp;
 use crate::strategy::outgoing::{Outbox, Outgoing, Piece};
 use crate::strategy::{Origin, Strategy};
 use crate::wire::aborted;
@@ -37,8 +38,8 @@ pub struct Composed {
     pub exact: bool,
     /// How many items its `input` has.
     pub input_items: u32,
-    /// Call ids, kinds and places of outputs that were made up.
-    pub injected: Vec<(String, &'static str, u32)>,
+    /// Outputs that were made up.
+    pub injected: Vec<MadeUp>,
     /// Items that were left out.
     pub left_out: u32,
 }
@@ -84,6 +85,11 @@ impl<'a> Composer<'a> {
                 .exchange
         })?;
         self.kept.of_exchange(*self.places.get(&number)?)
+    }
+
+    /// Where a recorded request stands among the exchanges.
+    pub fn place_of(&self, one: &Outgoing) -> Option<usize> {
+        self.places.get(&one.exchange?).copied()
     }
 
     /// Whether a request names a model: its own, or the one that replaces it.
@@ -152,7 +158,7 @@ impl<'a> Composer<'a> {
             if at == held {
                 for (call_id, kind) in answers {
                     if let Some(text) = aborted::output(*kind, call_id) {
-                        injected.push((call_id.clone(), kind.name(), texts.len() as u32));
+                        injected.push(MadeUp::new(call_id, *kind, texts.len()));
                         texts.push(Cow::Owned(text));
                     }
                 }
@@ -165,7 +171,7 @@ impl<'a> Composer<'a> {
                         .and_then(|it| it.call(insert.call))
                         .unwrap_or(recorded);
                     if let Some(text) = self.made(insert.kind, call_id) {
-                        injected.push((call_id.to_owned(), insert.kind.name(), texts.len() as u32));
+                        injected.push(MadeUp::new(call_id, insert.kind, texts.len()));
                         texts.push(Cow::Owned(text));
                     }
                 }
@@ -199,7 +205,7 @@ impl<'a> Composer<'a> {
                 }
             }
         }
-        let changes = self.changes(body, live_previous, chained, websocket);
+        let changes = self.changes(body, live_previous, chained || one.whole_history, websocket);
         let input_items = texts.len() as u32;
         let whole = body
             .whole
@@ -236,10 +242,11 @@ impl<'a> Composer<'a> {
         }
         match previous {
             Some(id) => set("previous_response_id", quoted(id)),
-            None if chained => changes.drop.extend(["previous_response_id", "conversation"]),
-            None => {
-                // null and a made-up null are the same to the API, but not to every server
-            }
+            None if chained => changes
+                .drop
+                .extend(["previous_response_id", "conversation"]),
+            // a `null` that the client sent goes out as it was
+            None => {}
         }
         let mut set = |key: &'static str, value: String| changes.set.push((key, value));
         let is_frame = body.has("type");
@@ -252,7 +259,8 @@ impl<'a> Composer<'a> {
         }
         if self.is_rollout {
             // nothing of these is on disk: what a client like this sends
-            let mut set = |key: &'static str, value: &str| changes.set.push((key, value.to_owned()));
+            let mut set =
+                |key: &'static str, value: &str| changes.set.push((key, value.to_owned()));
             set("store", "false");
             if websocket {
                 set("type", "\"response.create\"");
@@ -312,7 +320,9 @@ pub(super) fn portable<'t>(item: &Item, raw: &'t str, from_rollout: bool) -> Opt
     };
     let odd_output = from_rollout
         && item.kind.is_output()
-        && object.object("output").is_some_and(|it| it.get("content").is_some());
+        && object
+            .object("output")
+            .is_some_and(|it| it.get("content").is_some());
     if !odd_output && !object.members().any(|(key, _)| drops(key)) {
         return Some(Cow::Borrowed(raw));
     }
@@ -405,7 +415,10 @@ mod tests {
     #[test]
     fn a_call_id_is_replaced_where_it_stands() {
         assert_eq!(
-            with_call_id(r#"{"type":"function_call_output","call_id":"a","output":"a"}"#, "b"),
+            with_call_id(
+                r#"{"type":"function_call_output","call_id":"a","output":"a"}"#,
+                "b"
+            ),
             r#"{"type":"function_call_output","call_id":"b","output":"a"}"#
         );
     }

@@ -181,12 +181,7 @@ impl Follow {
         let sent = cursor.sent.entry(number).or_default();
         let mut take = |at: usize| {
             let fresh = sent.insert(at);
-            answer
-                .items
-                .get(at)
-                .filter(|_| fresh)
-                .cloned()
-                .flatten()
+            answer.items.get(at).filter(|_| fresh).cloned().flatten()
         };
         let mut out = Vec::new();
         let last = answer.last == Some(index);

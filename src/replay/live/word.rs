@@ -3,7 +3,7 @@
 use crate::replay::call::{Came, Ended, Got};
 use crate::wire::event::Terminal;
 use crate::wire::refusal::Named;
-use crate::wire::refusal::find::{self, Found};
+use crate::wire::refusal::find::{self, Found, Wrapper};
 
 /// How much of a body without a message is shown, in characters.
 const SHOWN: usize = 300;
@@ -38,7 +38,7 @@ pub struct Refused {
     /// What it says was refused, where it is one the contract knows.
     pub named: Option<Named>,
     /// Who put what around the message.
-    pub wrapper: &'static str,
+    pub wrapper: Wrapper,
 }
 
 /// Whether asking again may help.
@@ -172,7 +172,7 @@ fn refused(status: u16, found: Found, message: String) -> Refused {
     Refused {
         status,
         message,
-        wrapper: found.wrapper.name(),
+        wrapper: found.wrapper,
         named: found.named,
     }
 }
@@ -254,7 +254,8 @@ mod tests {
             };
             assert_eq!(refused.named.unwrap().kind, RefusalKind::MissingOutput);
         }
-        let model = r#"{"error":{"message":"The model 'x' does not exist","code":"model_not_found"}}"#;
+        let model =
+            r#"{"error":{"message":"The model 'x' does not exist","code":"model_not_found"}}"#;
         assert!(matches!(read(&got(404, model)), Word::Refused(it) if it.named.is_none()));
         for (status, again) in [
             (401, Again::No),
@@ -303,27 +304,36 @@ mod tests {
         );
         assert!(matches!(
             word(&[created, quota], Ended::Whole),
-            Word::Nothing { status: Some(429), again: Again::Stream, .. }
+            Word::Nothing {
+                status: Some(429),
+                again: Again::Stream,
+                ..
+            }
         ));
         assert!(matches!(word(&[refused], Ended::Whole), Word::Refused(_)));
         assert_eq!(word(&[created], Ended::Left), Word::Left);
-        for ended in [
-            Ended::Whole,
-            Ended::Idle,
-            Ended::Broken("reset".to_owned()),
-        ] {
+        for ended in [Ended::Whole, Ended::Idle, Ended::Broken("reset".to_owned())] {
             assert!(matches!(
                 word(&[created], ended),
-                Word::Nothing { again: Again::Stream, .. }
+                Word::Nothing {
+                    again: Again::Stream,
+                    ..
+                }
             ));
         }
         assert!(matches!(
             word(&[created], Ended::TooMuch("time")),
-            Word::Nothing { again: Again::No, .. }
+            Word::Nothing {
+                again: Again::No,
+                ..
+            }
         ));
         assert!(matches!(
             read(&got(200, "<html></html>")),
-            Word::Nothing { again: Again::No, .. }
+            Word::Nothing {
+                again: Again::No,
+                ..
+            }
         ));
         assert!(matches!(
             read(&got(200, r#"{"error":{"message":"x","code":"y"}}"#)),
