@@ -4,6 +4,7 @@
 
 pub mod args;
 mod check;
+mod contract;
 mod convert;
 mod error;
 mod explain;
@@ -13,6 +14,7 @@ mod labels;
 mod now;
 mod output;
 mod pages;
+mod probe;
 mod record;
 mod replay;
 mod serve;
@@ -104,6 +106,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Record(args)) => record::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
+        Some(Verb::Probe(args)) => probe::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),

@@ -5,6 +5,7 @@
 //! value.
 
 pub mod facts;
+pub mod lock;
 pub mod policy;
 
 use crate::wire::item::{ItemKind, Items};

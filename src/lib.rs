@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod ledger;
 pub mod locate;
 pub mod mock;
+pub mod probe;
 pub mod proxy;
 pub mod record;
 pub mod redact;

@@ -6,6 +6,7 @@
 pub mod call;
 pub mod live;
 
+use crate::contract::lock::Citation;
 use crate::contract::{self, Fault, Place};
 use crate::ids::ItemIndex;
 use crate::session::exchange::Origin;
@@ -36,6 +37,8 @@ pub struct SessionReport {
     pub labels: Labels,
     /// The URL of the endpoint that the requests were sent to; `None` for the embedded one.
     pub target: Option<String>,
+    /// The contract of an endpoint under which it was judged; `None` for the API's.
+    pub contract: Option<Citation>,
 }
 
 impl SessionReport {
@@ -145,6 +148,7 @@ pub fn of_runs(path: &str, session: Session, runs: Vec<Run>) -> SessionReport {
         session,
         labels: Labels::new(),
         target: None,
+        contract: None,
     }
 }
 

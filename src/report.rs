@@ -10,6 +10,7 @@ pub mod json;
 mod lazy;
 mod live;
 pub mod picture;
+pub mod probe;
 pub mod story;
 pub mod style;
 pub mod text;

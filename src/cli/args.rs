@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod probe;
 mod target;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use probe::ProbeArgs;
 pub use target::TargetArgs;
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
@@ -97,6 +99,7 @@ pub enum Verb {
     Convert(ConvertArgs),
     Inspect(InspectArgs),
     Serve(Box<ServeArgs>),
+    Probe(ProbeArgs),
     /// Print completions for a shell
     ///
     /// For example, for bash: replay completions bash > ~/.local/share/bash-completion/completions/replay
@@ -166,6 +169,9 @@ pub struct ReplayArgs {
     /// Fix what is not known of the API (can be repeated)
     #[arg(long, value_name = "NAME=VALUE")]
     pub policy: Vec<String>,
+    /// Go by what 'replay probe' found of an endpoint
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
     /// Text of the further request that is asked at the end where a call is open or a message unanswered [default: continue]
     ///
     /// Recordings are probed only if this is given.
@@ -341,6 +347,9 @@ pub struct CheckArgs {
     /// Fix what is not known of the API (can be repeated)
     #[arg(long, value_name = "NAME=VALUE")]
     pub policy: Vec<String>,
+    /// Go by what 'replay probe' found of an endpoint
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
     /// How many files are read at once [default: the number of processors]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
@@ -451,6 +460,9 @@ pub struct ServeArgs {
     /// Fix what is not known of the API, or switch a habit (can be repeated)
     #[arg(long, value_name = "NAME=VALUE")]
     pub policy: Vec<String>,
+    /// Go by what 'replay probe' found of an endpoint
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
     /// Answer as this file says
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,

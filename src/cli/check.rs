@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Environment;
 use super::args::CheckArgs;
+use super::contract;
 use super::error::CliError;
 use super::input::{self, Source};
 use super::output::Output;
@@ -43,8 +44,10 @@ pub(super) fn run(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<u8, CliError> {
+    let named = policies(&args.policy)?;
+    let (policies, citation) = contract::policies(args.contract.as_deref(), named)?;
     let options = Options {
-        policies: policies(&args.policy)?,
+        policies,
         probe: Probe::Auto,
     };
     let (sources, named) = sources(args, environment)?;
@@ -82,7 +85,11 @@ pub(super) fn run(
         status = status.max(1);
     }
     if output.is_json() {
-        output.document(&document(&found, &unread))?;
+        let mut document = document(&found, &unread);
+        if let (Some(citation), Some(members)) = (&citation, document.as_object_mut()) {
+            members.insert("contract".to_owned(), json::contract(citation));
+        }
+        output.document(&document)?;
     } else {
         for one in &found {
             output.data(&one.text)?;
@@ -97,6 +104,12 @@ pub(super) fn run(
                     "{}:{}: {}",
                     one.path, problem.line, problem.reason
                 ));
+            }
+        }
+        if let Some(citation) = &citation {
+            output.note(&citation.words());
+            if let Some(warning) = &citation.warning {
+                output.note(warning);
             }
         }
         summary(&found, skipped, output);

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Environment;
 use super::args::ReplayArgs;
+use super::contract;
 use super::error::CliError;
 use super::input::{self, Source};
 use super::labels;
 use super::output::{Output, escaped};
 use super::target;
 use crate::contract::Policy;
+use crate::contract::lock::Citation;
 use crate::replay::{self, SessionReport};
 use crate::report::{json, story, text};
 use crate::session::label::Label;
@@ -27,7 +29,7 @@ pub(super) fn run(
         .iter()
         .map(|name| strategy_named(name))
         .collect::<Result<Vec<_>, _>>()?;
-    let options = options(args)?;
+    let (options, citation) = options(args)?;
     let expected = args.expect.as_deref().map(verdict_named).transpose()?;
     let mut sources = Vec::new();
     if args.last {
@@ -109,6 +111,7 @@ pub(super) fn run(
         } else {
             table(&report, &options)
         };
+        report.contract.clone_from(&citation);
         report.labels = labels::read(source, &report.session, &report.wanted());
         label_probes(&mut report, probe);
         status = status.max(report.verdict().exit());
@@ -318,16 +321,15 @@ fn write_story(
     Ok(())
 }
 
-fn options(args: &ReplayArgs) -> Result<Options, CliError> {
+fn options(args: &ReplayArgs) -> Result<(Options, Option<Citation>), CliError> {
     let probe = match (args.no_probe, &args.probe) {
         (true, _) => Probe::Never,
         (false, Some(_)) => Probe::Always,
         (false, None) => Probe::Auto,
     };
-    Ok(Options {
-        policies: policies(&args.policy)?,
-        probe,
-    })
+    let named = policies(&args.policy)?;
+    let (policies, citation) = contract::policies(args.contract.as_deref(), named)?;
+    Ok((Options { policies, probe }, citation))
 }
 
 /// Reads `--policy` options.

@@ -12,6 +12,7 @@ mod cassette;
 
 use super::Environment;
 use super::args::ServeArgs;
+use super::contract;
 use super::error::CliError;
 use super::input;
 use super::output::Output;
@@ -20,6 +21,7 @@ use crate::client::home::Home;
 use crate::client::launch::{self, Exit, Launch, LaunchError};
 use crate::client::plan::{self, Choice, Given, Kind, Locals};
 use crate::client::{Direction, EventSource, Sink, program};
+use crate::contract::lock::{Citation, Lock};
 use crate::endpoint::served::fault::{Cut, Rule};
 use crate::endpoint::served::journal::Entry;
 use crate::endpoint::served::script::Script;
@@ -45,7 +47,13 @@ pub(super) fn run(
         .hint("listen on 127.0.0.1, or add --any-host"));
     }
     let mode = Mode::of(args.mode.as_deref(), environment.ci);
-    let (mut settings, recorded) = settings(args, environment, mode)?;
+    let lock = contract::lock(args.contract.as_deref())?;
+    let (mut settings, recorded) = settings(args, lock.as_ref(), environment, mode)?;
+    let citation = lock.zip(args.contract.as_deref());
+    let citation = citation.map(|(lock, path)| lock.citation(&path.display().to_string()));
+    if let Some(citation) = &citation {
+        output.note(&citation.words());
+    }
     let cassette = cassette::open(args, mode, recorded, &mut settings)?;
     let alone = args.command.is_empty();
     let serving = Serving::start(Options {
@@ -59,7 +67,7 @@ pub(super) fn run(
     });
     let ran = serving.and_then(|serving| {
         if alone {
-            return serving.until_signal(|address| say(args, output, address));
+            return serving.until_signal(|address| say(args, output, citation.as_ref(), address));
         }
         if let Some(path) = &args.port_file {
             write_port_file(path, serving.address())
@@ -81,22 +89,39 @@ pub(super) fn run(
             _ => said,
         }
     })?;
-    finish(&outcome, args.allow_refused, output)
+    finish(&outcome, args.allow_refused, citation.as_ref(), output)
 }
 
 /// Says where it listens.
-fn say(args: &ServeArgs, output: &Output, address: SocketAddr) -> Result<(), String> {
+fn say(
+    args: &ServeArgs,
+    output: &Output,
+    citation: Option<&Citation>,
+    address: SocketAddr,
+) -> Result<(), String> {
     if let Some(path) = &args.port_file {
         write_port_file(path, address).map_err(|it| it.message)?;
     }
     let url = format!("http://{address}/v1");
     let said = if output.is_json() {
         let address = address.to_string();
-        json!({"schema": 1, "listening": address, "base_url": url}).to_string()
+        let mut document = json!({"schema": 1, "listening": address, "base_url": url});
+        cite(&mut document, citation);
+        document.to_string()
     } else {
         url
     };
     output.data(&format!("{said}\n")).map_err(|it| it.message)
+}
+
+/// Says in a document which contract the mock keeps, if it is that of an endpoint.
+fn cite(document: &mut Value, citation: Option<&Citation>) {
+    if let (Some(citation), Some(members)) = (citation, document.as_object_mut()) {
+        members.insert(
+            "contract".to_owned(),
+            crate::report::json::contract(citation),
+        );
+    }
 }
 
 /// Runs the command, pointed at the server.
@@ -165,12 +190,21 @@ impl Sink for Nothing {
 /// Reads everything that answers come from; returns also the recordings of the cassette.
 fn settings(
     args: &ServeArgs,
+    lock: Option<&Lock>,
     environment: &Environment,
     mode: Mode,
 ) -> Result<(Settings, Vec<PathBuf>), CliError> {
     let mut rules = Rules::default();
     let profile = Profile::ALL.iter().find(|(name, _)| *name == args.profile);
     rules.profile = profile.map_or_else(Profile::default, |(_, profile)| *profile);
+    if let Some(lock) = lock {
+        for (name, value) in lock.policies.iter().chain(&lock.habits) {
+            rules.set(&format!("{name}={value}")).map_err(|why| {
+                let path = args.contract.as_deref().map(|it| it.display().to_string());
+                CliError::input(&path.unwrap_or_default(), why)
+            })?;
+        }
+    }
     for policy in &args.policy {
         rules.set(policy).map_err(CliError::usage)?;
     }
@@ -266,7 +300,12 @@ fn log(output: &Output, alone: bool) -> Option<Log> {
     }))
 }
 
-fn finish(outcome: &Outcome, allow: bool, output: &Output) -> Result<u8, CliError> {
+fn finish(
+    outcome: &Outcome,
+    allow: bool,
+    citation: Option<&Citation>,
+    output: &Output,
+) -> Result<u8, CliError> {
     let counts = outcome.counts;
     let Some(status) = &outcome.command else {
         return Ok(0);
@@ -283,7 +322,7 @@ fn finish(outcome: &Outcome, allow: bool, output: &Output) -> Result<u8, CliErro
             .iter()
             .map(|it| json!({"number": it.number, "message": it.refused.as_ref().map(|it| it.message.clone())}))
             .collect();
-        output.document(&json!({
+        let mut document = json!({
             "schema": 1,
             "command_status": code,
             "exit": exit,
@@ -292,7 +331,9 @@ fn finish(outcome: &Outcome, allow: bool, output: &Output) -> Result<u8, CliErro
             "refused": counts.refused,
             "missed": counts.missed,
             "first_refused": refused,
-        }))?;
+        });
+        cite(&mut document, citation);
+        output.document(&document)?;
     } else {
         output.note(&format!(
             "replay serve: {} requests, {} judged, {} refused{}",

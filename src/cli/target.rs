@@ -12,7 +12,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Environment;
-use super::args::TargetArgs;
+use super::args::{ProbeArgs, TargetArgs};
 use super::error::CliError;
 use super::now::now;
 use super::output::Output;
@@ -144,6 +144,27 @@ fn redactor(secret: Option<&str>) -> Redactor {
 }
 
 impl Target {
+    /// An endpoint that is probed.
+    pub(super) fn for_probe(args: &ProbeArgs, environment: &Environment) -> Result<Self, CliError> {
+        let (secret, key) = key(args.key_env.as_deref(), environment)?;
+        Ok(Self {
+            upstream: upstream(&args.url, "URL")?,
+            how: How {
+                model: args.model.clone(),
+                follow: false,
+                transport: None,
+                budget: budget(args.retries, None, args.backoff),
+                speed: 0.0,
+                max_requests: None,
+                probe: String::new(),
+            },
+            key,
+            secret,
+            key_name: args.key_env.clone().unwrap_or_else(|| KEY.to_owned()),
+            patience: patience(args.idle_timeout, args.answer_timeout)?,
+        })
+    }
+
     /// Its URL, as reports say it.
     pub(super) fn url(&self) -> String {
         self.upstream.url()

@@ -106,6 +106,8 @@ pub enum Leave {
     Behind(u32),
     /// Behind the first event of this type.
     At(&'static str),
+    /// Behind the first event of this type whose item is a call.
+    AtCall(&'static str),
 }
 
 /// How an answer ended.
@@ -235,6 +237,31 @@ impl Caller {
     /// The path of `name` below the base URL.
     pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.upstream.prefix())
+    }
+
+    /// Reads a small resource below the base URL; `None` where there is none.
+    pub async fn get(&self, name: &str) -> Option<String> {
+        let mut headers = self.headers(&Ask::default(), true);
+        headers.insert(
+            hyper::header::ACCEPT,
+            HeaderValue::from_static("application/json"),
+        );
+        let url = format!("{}/{name}", self.upstream.url());
+        let asked = self.client.get(url).headers(headers).send();
+        let reading = async {
+            let mut response = asked.await.ok()?.error_for_status().ok()?;
+            let mut bytes = Vec::new();
+            while let Some(chunk) = response.chunk().await.ok()? {
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() > MAX_TEXT {
+                    return None;
+                }
+            }
+            String::from_utf8(bytes).ok()
+        };
+        tokio::time::timeout(self.patience.idle, reading)
+            .await
+            .ok()?
     }
 
     /// Sends a request once and reads its answer.
@@ -367,6 +394,12 @@ impl Reading {
             Leave::At(kind) => {
                 EventHead::read(data).is_some_and(|head| head.kind.as_deref() == Some(kind))
             }
+            Leave::AtCall(kind) => EventHead::read(data).is_some_and(|head| {
+                let is_call = head
+                    .item_head()
+                    .is_some_and(|item| item.item_kind().is_call());
+                is_call && head.kind.as_deref() == Some(kind)
+            }),
         };
         left.then_some(Ended::Left)
     }

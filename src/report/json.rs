@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::check::Finding;
+use crate::contract::lock::Citation;
 use crate::contract::{Fault, Outcome};
 use crate::replay::SessionReport;
 use crate::session::exchange::Transport;
@@ -38,10 +39,27 @@ fn session(report: &SessionReport) -> Value {
         "era": report.era,
         "client": {"name": report.client.name, "version": report.client.version},
         "target": report.target.as_deref().unwrap_or("mock"),
+        "contract": report.contract.as_ref().map(contract),
         "runs": report.runs.iter().map(|one| run(one, report, items)).collect::<Vec<_>>(),
         "open_calls": report.open_calls.iter().map(|open| open_call(open, report, items)).collect::<Vec<_>>(),
         "problems": problems(report.session.problems(), None),
     })
+}
+
+/// The contract of an endpoint that judgements were made under.
+pub fn contract(citation: &Citation) -> Value {
+    let policies: Map<String, Value> = citation
+        .policies
+        .iter()
+        .filter_map(|(policy, value)| {
+            Some((
+                policy.name().to_owned(),
+                (*policy.values().get(*value)?).into(),
+            ))
+        })
+        .collect();
+    json!({"name": citation.name, "url": citation.url, "date": citation.date, "path": citation.path,
+        "policies": policies, "warning": citation.warning})
 }
 
 fn run(run: &Run, report: &SessionReport, items: &Items) -> Value {

@@ -9,6 +9,7 @@ use super::picture;
 use super::safe;
 use super::style::Paint;
 use crate::contract::Outcome;
+use crate::contract::lock::Citation;
 use crate::ids::CallKey;
 use crate::replay::SessionReport;
 use crate::session::Session;
@@ -171,6 +172,17 @@ fn verdict(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
     }
     if let Some(note) = &run.note {
         let _ = writeln!(out, "  {}", safe(note));
+    }
+    if let Some(citation) = &report.contract {
+        cite(out, citation);
+    }
+}
+
+/// The contract of an endpoint that a judgement was made under.
+pub fn cite(out: &mut String, citation: &Citation) {
+    let _ = writeln!(out, "  {}", safe(&citation.words()));
+    if let Some(warning) = &citation.warning {
+        let _ = writeln!(out, "  {}", safe(warning));
     }
 }
 
