@@ -96,6 +96,10 @@ fn just<const N: usize>(input: [Value; N]) -> Made {
     with(input, &json!({}))
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "most questions are made of this alone"
+)]
 fn with<const N: usize>(input: [Value; N], members: &Value) -> Made {
     Ok(asked(input.into(), members))
 }

@@ -24,7 +24,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self::with(Options {
             settings,
             ..Options::default()
@@ -47,7 +47,7 @@ impl Served {
         })
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.mock.as_ref().unwrap().address()
     }
 
