@@ -15,6 +15,7 @@
     reason = "what is read here is small and of our own making"
 )]
 
+mod ci;
 mod cli;
 #[cfg(unix)]
 mod client;
