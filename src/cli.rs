@@ -7,6 +7,7 @@ mod check;
 mod convert;
 mod error;
 mod explain;
+mod hidden;
 mod input;
 mod inspect;
 mod labels;
