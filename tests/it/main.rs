@@ -23,6 +23,7 @@ mod corpus;
 mod house_rules;
 mod inspect;
 mod readme;
+mod reasoning;
 mod record;
 mod record_client;
 mod record_faults;
