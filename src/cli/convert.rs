@@ -172,7 +172,7 @@ fn patterns(redact: &[String]) -> Result<Vec<Regex>, CliError> {
 }
 
 /// Whether two paths name one file.
-fn is_same(left: &Path, right: &Path) -> bool {
+pub(super) fn is_same(left: &Path, right: &Path) -> bool {
     let (Ok(left), Ok(right)) = (fs::canonicalize(left), fs::canonicalize(right)) else {
         return false;
     };
