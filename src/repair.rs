@@ -188,8 +188,8 @@ pub type Open<'a> = dyn Fn() -> io::Result<Box<dyn Read + 'a>> + 'a;
 ///
 /// # Errors
 /// [`RepairError::Read`] if it is no rollout, [`RepairError::Refused`] if nothing safe can be done.
-pub fn plan<'a>(
-    open: &Open<'a>,
+pub fn plan(
+    open: &Open<'_>,
     library: &dyn Library,
     options: &Options,
 ) -> Result<Plan, RepairError> {
@@ -199,9 +199,10 @@ pub fn plan<'a>(
     let rollout = reader::read(&mut as_read, library)?;
     let places = as_read.places;
     if rollout.incomplete {
-        let problem = rollout.problems.iter().find(|problem| {
-            matches!(&problem.reason, crate::wire::lines::Reason::Other(_))
-        });
+        let problem = rollout
+            .problems
+            .iter()
+            .find(|problem| matches!(&problem.reason, crate::wire::lines::Reason::Other(_)));
         let why = problem.map_or_else(String::new, |problem| format!(": {}", problem.reason));
         return Err(RepairError::Refused {
             line: 0,
@@ -217,7 +218,11 @@ pub fn plan<'a>(
         texts::hashes(Envelopes::new(open()?, &options.assumed)?, &rollout, &twice)?
     };
     let walked = walk::walk(&rollout, &hashes).map_err(|stop| RepairError::Refused {
-        line: if stop.file == 0 { places.original(stop.line) } else { 0 },
+        line: if stop.file == 0 {
+            places.original(stop.line)
+        } else {
+            0
+        },
         reason: stop.reason,
     })?;
     let texts = texts::collect(
@@ -232,7 +237,9 @@ pub fn plan<'a>(
     {
         return Err(RepairError::Refused {
             line: places.original(line),
-            reason: format!("the lines before ordinal {first} are inherited from another thread, and this one needs a change; recover that thread"),
+            reason: format!(
+                "the lines before ordinal {first} are inherited from another thread, and this one needs a change; recover that thread"
+            ),
         });
     }
     changes.extend(walk::changes(&rollout, &walked, &places, &texts));
@@ -253,9 +260,14 @@ pub fn plan<'a>(
 
 /// The items that a decision moves elsewhere.
 fn moved(decisions: &BTreeMap<ItemIndex, Decision>) -> BTreeSet<ItemIndex> {
-    let outputs = decisions.values().filter_map(|decision| match decision.answer {
-        Some(Answer::Real(output)) => Some(output),
-        _ => None,
-    });
+    let outputs = decisions
+        .values()
+        .filter_map(|decision| match decision.answer {
+            Some(Answer::Real(output)) => Some(output),
+            _ => None,
+        });
     outputs.collect()
 }
+
+#[cfg(test)]
+mod tests;

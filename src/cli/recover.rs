@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use serde_json::json;
 use similar::TextDiff;
 use tempfile::NamedTempFile;
@@ -17,7 +18,7 @@ use super::output::Output;
 use crate::locate::{self, Shelves};
 use crate::repair::{self, Assumed, Lost, Plan, RepairError, Words, Written};
 use crate::report::recover::{self as report, Recovered};
-use crate::rollout::Era;
+use crate::rollout::{self, Era};
 use crate::session::Session;
 use crate::strategy::{self, Options, Strategy, Verdict};
 
@@ -38,7 +39,9 @@ pub(super) fn run(
             "this is a recording of requests, and no file that a client goes on from",
         )
         .hint("recover takes a Codex rollout, of any age")
-        .hint(format!("replay {name} --recover full-history: which strategy gets through")));
+        .hint(format!(
+            "replay {name} --recover full-history: which strategy gets through"
+        )));
     }
     let before = verdict(&session, Strategy::None);
     drop(session);
@@ -81,7 +84,7 @@ pub(super) fn run(
     let mut lost: Vec<u8> = Vec::new();
     let written = write(&plan, &open, copy.as_file_mut(), &mut lost)
         .map_err(|error| CliError::failed(format!("the copy cannot be written: {error}")))?;
-    let after = prove(copy.path(), target.as_deref(), environment)?;
+    let (after, own) = prove(copy.path(), target.as_deref(), environment, plan.is_empty())?;
     let lost_path = target.as_ref().map(|target| lost_path(target, args));
     let diff = if args.dry_run {
         difference(&source, copy.path())?
@@ -100,8 +103,11 @@ pub(super) fn run(
         written,
         before,
         after,
+        own,
         output: target.as_deref().filter(|_| !args.dry_run),
-        lost: lost_path.as_deref().filter(|_| written.lost > 0 && !args.dry_run),
+        lost: lost_path
+            .as_deref()
+            .filter(|_| written.lost > 0 && !args.dry_run),
         resume: folder.map(home),
         renamed: options.assumed.new_id.is_some(),
         assumed_cwd: (plan.era < Era::E3).then_some(options.assumed.cwd.as_str()),
@@ -146,7 +152,10 @@ fn cwd(args: &RecoverArgs) -> Result<String, CliError> {
     };
     folder
         .map(|folder| folder.display().to_string())
-        .map_err(|error| CliError::usage(format!("the working folder is not known: {error}")).hint("name it with --cwd"))
+        .map_err(|error| {
+            CliError::usage(format!("the working folder is not known: {error}"))
+                .hint("name it with --cwd")
+        })
 }
 
 fn refusal(name: &str, error: RepairError) -> CliError {
@@ -168,7 +177,10 @@ fn refuse_if_referred(
     source: &Source,
     environment: &Environment,
 ) -> Result<(), CliError> {
-    let Some(id) = plan.thread_id().filter(|_| plan.era == Era::E4 && !plan.is_empty()) else {
+    let Some(id) = plan
+        .thread_id()
+        .filter(|_| plan.era == Era::E4 && !plan.is_empty())
+    else {
         return Ok(());
     };
     let own = source.path().and_then(locate::home_of);
@@ -190,7 +202,11 @@ fn refuse_if_referred(
 }
 
 fn is_folder(out: &Path) -> bool {
-    out.is_dir() || out.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR)
+    out.is_dir()
+        || out
+            .as_os_str()
+            .to_string_lossy()
+            .ends_with(std::path::MAIN_SEPARATOR)
 }
 
 /// The Codex home that a folder is or becomes.
@@ -211,13 +227,25 @@ fn target(out: &Path, plan: &Plan) -> Result<PathBuf, CliError> {
         return Ok(out.to_owned());
     }
     let id = plan.thread_id().unwrap_or_default();
-    let id = uuid::Uuid::try_parse(id).map_err(|_| {
+    let id = uuid::Uuid::try_parse(id).map_err(|_no_uuid| {
         CliError::failed("the file names no thread id by which Codex could find it")
             .hint("--new-id gives it one")
     })?;
-    let stamp: String = plan.timestamp().unwrap_or_default().chars().take(19).collect();
-    let is_stamp = stamp.len() == 19 && stamp.chars().all(|c| c.is_ascii_digit() || "-:T".contains(c));
-    let stamp = if is_stamp { stamp } else { "1970-01-01T00:00:00".to_owned() };
+    let stamp: String = plan
+        .timestamp()
+        .unwrap_or_default()
+        .chars()
+        .take(19)
+        .collect();
+    let is_stamp = stamp.len() == 19
+        && stamp
+            .chars()
+            .all(|c| c.is_ascii_digit() || "-:T".contains(c));
+    let stamp = if is_stamp {
+        stamp
+    } else {
+        "1970-01-01T00:00:00".to_owned()
+    };
     let (day, _) = stamp.split_at_checked(10).unwrap_or((&stamp, ""));
     let mut path = home(out).join("sessions");
     path.extend(day.split('-'));
@@ -230,18 +258,25 @@ fn check_target(target: &Path, source: &Source, args: &RecoverArgs) -> Result<()
         if let Some(read) = source.path()
             && is_same(read, path)
         {
-            return Err(CliError::usage("OUT is the file that is read; the original is never touched")
-                .hint("write into another file, and put it in this one's place afterwards"));
+            return Err(CliError::usage(
+                "OUT is the file that is read; the original is never touched",
+            )
+            .hint("write into another file, and put it in this one's place afterwards"));
         }
         let Ok(there) = fs::symlink_metadata(path) else {
             continue;
         };
         if !there.is_file() {
-            return Err(CliError::usage(format!("{} is no file that can be replaced", path.display())));
+            return Err(CliError::usage(format!(
+                "{} is no file that can be replaced",
+                path.display()
+            )));
         }
         if !args.force && !args.dry_run {
-            return Err(CliError::usage(format!("{} exists already", path.display()))
-                .hint("--force overwrites it"));
+            return Err(
+                CliError::usage(format!("{} exists already", path.display()))
+                    .hint("--force overwrites it"),
+            );
         }
     }
     if target == lost {
@@ -262,7 +297,7 @@ fn lost_path(target: &Path, args: &RecoverArgs) -> PathBuf {
 fn temporary(target: Option<&Path>) -> Result<NamedTempFile, CliError> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".replay-recover-");
-    let made = match target {
+    match target {
         Some(target) => {
             let folder = match target.parent() {
                 Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -272,9 +307,10 @@ fn temporary(target: Option<&Path>) -> Result<NamedTempFile, CliError> {
                 .and_then(|()| builder.tempfile_in(folder))
                 .map_err(|error| CliError::failed(format!("{}: {error}", folder.display())))
         }
-        None => builder.tempfile().map_err(|error| CliError::failed(error.to_string())),
-    };
-    made
+        None => builder
+            .tempfile()
+            .map_err(|error| CliError::failed(error.to_string())),
+    }
 }
 
 fn write<'a>(
@@ -285,15 +321,13 @@ fn write<'a>(
 ) -> io::Result<Written> {
     let mut out = BufWriter::new(copy);
     let mut aside = |entry: &Lost| {
-        let mut value = json!({"line": entry.line, "reason": entry.reason});
-        match std::str::from_utf8(&entry.bytes) {
-            Ok(text) => value["text"] = text.into(),
-            Err(_) => {
-                use base64::Engine as _;
-                let text = base64::engine::general_purpose::STANDARD.encode(&entry.bytes);
-                value["base64"] = text.into();
-            }
-        }
+        let (key, text) = if let Ok(text) = std::str::from_utf8(&entry.bytes) {
+            ("text", text.to_owned())
+        } else {
+            let engine = base64::engine::general_purpose::STANDARD;
+            ("base64", engine.encode(&entry.bytes))
+        };
+        let value = json!({"line": entry.line, "reason": entry.reason, key: text});
         serde_json::to_writer(&mut *lost, &value)?;
         lost.push(b'\n');
         Ok(())
@@ -308,25 +342,25 @@ fn verdict(session: &Session, strategy: Strategy) -> Verdict {
     strategy::run_briefly(session, strategy, &Options::default()).verdict
 }
 
-/// Judges the copy as it would be sent: accepted in every world, or it is not written.
+/// Judges the copy as it would be sent: accepted in every world, or it is not written. The second verdict is that of its
+/// client's own run; where nothing was changed it may speak of what was answered long ago.
 fn prove(
     copy: &Path,
     target: Option<&Path>,
     environment: &Environment,
-) -> Result<Verdict, CliError> {
-    let unreadable = |error: &dyn std::fmt::Display| CliError::failed(format!("the copy cannot be read: {error}"));
+    unchanged: bool,
+) -> Result<(Verdict, Verdict), CliError> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        CliError::failed(format!("the copy cannot be read: {error}"))
+    };
     let file = File::open(copy).map_err(|error| unreadable(&error))?;
     let shelves = Shelves::new(environment.codex_home.as_deref(), target);
-    let rollout = crate::rollout::reader::read(file, &shelves).map_err(|error| unreadable(&error))?;
+    let rollout = rollout::reader::read(file, &shelves).map_err(|error| unreadable(&error))?;
     let session = Session::Rollout(rollout);
     let own = verdict(&session, strategy::default_for(&session));
     let plain = verdict(&session, Strategy::None);
-    if plain == Verdict::Clean && own.exit() == 0 {
-        return Ok(plain);
-    }
-    if plain == Verdict::Clean && own == Verdict::CannotTell {
-        // what its client did before is not on file; nothing of that is in the way of going on
-        return Ok(plain);
+    if plain == Verdict::Clean && (unchanged || own.exit() == 0) {
+        return Ok((plain, own));
     }
     Err(CliError::failed(format!(
         "nothing safe can be done: the copy would be {} as it stands and {} as its client sends it, so it was not written",
@@ -374,7 +408,10 @@ fn difference(source: &Source, copy: &Path) -> Result<Option<String>, CliError> 
         return Ok(None);
     }
     let right = fs::read(copy).map_err(failed)?;
-    let (left, right) = (String::from_utf8_lossy(&left), String::from_utf8_lossy(&right));
+    let (left, right) = (
+        String::from_utf8_lossy(&left),
+        String::from_utf8_lossy(&right),
+    );
     let diff = TextDiff::configure()
         .timeout(std::time::Duration::from_secs(5))
         .diff_lines(left.as_ref(), right.as_ref());

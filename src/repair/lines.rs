@@ -3,6 +3,7 @@
 //! What can be read comes out as one value a line; what cannot is handed aside with the number of its line. Lines that
 //! are as they should be keep every byte.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Cursor, Read};
 
@@ -79,9 +80,7 @@ impl<'a> Envelopes<'a> {
         let whole = Cursor::new(beginning).chain(reader);
         let source = if is_document {
             let mut bytes = Vec::new();
-            whole
-                .take(lines::MAX_LINE as u64)
-                .read_to_end(&mut bytes)?;
+            whole.take(lines::MAX_LINE as u64).read_to_end(&mut bytes)?;
             Source::Document(Some(String::from_utf8_lossy(&bytes).into_owned()))
         } else {
             Source::Lines(LineReader::new(Box::new(whole)))
@@ -147,23 +146,16 @@ impl<'a> Envelopes<'a> {
         if let Some(odd) = odd {
             self.change(number, What::Mended, odd.to_string());
         }
-        match std::str::from_utf8(bytes) {
-            Ok(text) => {
-                let text = text.to_owned();
-                self.text(&text, number, ended);
-            }
-            Err(_) => {
-                let raw = bytes.to_vec();
-                let text = String::from_utf8_lossy(&raw).into_owned();
-                self.lost.push(Lost {
-                    line: number,
-                    reason: "bytes that are not UTF-8; the copy has the replacement character in their place".to_owned(),
-                    bytes: raw,
-                });
-                self.change(number, What::Mended, "bytes that are not UTF-8".to_owned());
-                self.text(&text, number, ended);
-            }
+        let text = String::from_utf8_lossy(bytes);
+        if let Cow::Owned(_) = text {
+            self.lost.push(Lost {
+                line: number,
+                reason: "bytes that are not UTF-8; the copy has the replacement character in their place".to_owned(),
+                bytes: bytes.to_vec(),
+            });
+            self.change(number, What::Mended, "bytes that are not UTF-8".to_owned());
         }
+        self.text(&text, number, ended);
         Ok(true)
     }
 
@@ -180,22 +172,28 @@ impl<'a> Envelopes<'a> {
             .collect();
         let torn = values.iter().any(Result::is_err);
         if whole.len() > 1 || (torn && !whole.is_empty()) {
-            self.change(line, What::Split, format!("{} values on one line", whole.len()));
+            self.change(
+                line,
+                What::Split,
+                format!("{} values on one line", whole.len()),
+            );
         }
         for value in &whole {
-            match shape(value) {
-                Some(shape) => self.value(value, shape, line),
-                None => {
-                    let mended = mend_surrogates(value);
-                    match shape(&mended) {
-                        Some(shape) => {
-                            self.change(line, What::Mended, "half of a surrogate pair".to_owned());
-                            self.lose(line, "half of a surrogate pair was mended; the line as it was", text);
-                            self.value(&mended, shape, line);
-                        }
-                        None => self.aside(line, What::Torn, "no line of a rollout", value),
-                    }
-                }
+            if let Some(shape) = shape(value) {
+                self.value(value, shape, line);
+                continue;
+            }
+            let mended = mend_surrogates(value);
+            if let Some(shape) = shape(&mended) {
+                self.change(line, What::Mended, "half of a surrogate pair".to_owned());
+                self.lose(
+                    line,
+                    "half of a surrogate pair was mended; the line as it was",
+                    text,
+                );
+                self.value(&mended, shape, line);
+            } else {
+                self.aside(line, What::Torn, "no line of a rollout", value);
             }
         }
         if torn {
@@ -269,12 +267,17 @@ impl<'a> Envelopes<'a> {
         }
         let payload = object.get("payload").map_or("{}", |raw| raw.get());
         let missing = self.missing(payload);
-        let mut changes: Vec<(&str, Option<&str>)> =
-            missing.iter().map(|(key, value)| (*key, Some(value.as_str()))).collect();
+        let mut changes: Vec<(&str, Option<&str>)> = missing
+            .iter()
+            .map(|(key, value)| (*key, Some(value.as_str())))
+            .collect();
         let new_id = self.assumed.new_id.as_deref().map(quoted);
         if let (Some(new), Some(fields)) = (&new_id, Object::read(payload)) {
             let own = fields.text("id");
-            if fields.text("session_id").is_some_and(|session| Some(session) == own) {
+            if fields
+                .text("session_id")
+                .is_some_and(|session| Some(session) == own)
+            {
                 changes.push(("session_id", Some(new)));
             }
             changes.push(("id", Some(new)));
@@ -286,7 +289,11 @@ impl<'a> Envelopes<'a> {
         }
         if !missing.is_empty() {
             let names: Vec<&str> = missing.iter().map(|(key, _)| *key).collect();
-            self.change(line, What::Completed, format!("session_meta had no {}", names.join(", ")));
+            self.change(
+                line,
+                What::Completed,
+                format!("session_meta had no {}", names.join(", ")),
+            );
         }
         let payload = with(payload, &changes);
         self.emit(line, with(text, &[("payload", Some(&payload))]));
@@ -296,7 +303,13 @@ impl<'a> Envelopes<'a> {
     fn missing(&self, payload: &str) -> Vec<(&'static str, String)> {
         let object = Object::read(payload).unwrap_or_default();
         let wanted = [
-            ("id", self.assumed.thread_id.clone().unwrap_or_else(|| made_id(&self.time))),
+            (
+                "id",
+                self.assumed
+                    .thread_id
+                    .clone()
+                    .unwrap_or_else(|| made_id(&self.time)),
+            ),
             ("timestamp", self.time.clone()),
             ("cwd", self.assumed.cwd.clone()),
             ("originator", ORIGINATOR.to_owned()),
@@ -313,11 +326,15 @@ impl<'a> Envelopes<'a> {
     fn meta(&self, bare: &str) -> String {
         let missing = self.missing(bare);
         let id = Object::read(bare)
-            .and_then(|object| object.text("id").map(std::borrow::Cow::into_owned))
+            .and_then(|object| object.text("id").map(Cow::into_owned))
             .map(|id| as_uuid(&id));
         let id = self.assumed.new_id.clone().or(id).map(|id| quoted(&id));
         let mut changes: Vec<(&str, Option<&str>)> = vec![("source", Some("\"cli\""))];
-        changes.extend(missing.iter().map(|(key, value)| (*key, Some(value.as_str()))));
+        changes.extend(
+            missing
+                .iter()
+                .map(|(key, value)| (*key, Some(value.as_str()))),
+        );
         if let Some(id) = &id {
             changes.retain(|(key, _)| *key != "id");
             changes.push(("id", Some(id)));
@@ -336,7 +353,11 @@ impl<'a> Envelopes<'a> {
 
     /// A file that does not begin with its meta line gets one.
     fn missing_meta(&mut self, line: LineNo) {
-        self.change(line, What::Completed, "the file has no session_meta in front".to_owned());
+        self.change(
+            line,
+            What::Completed,
+            "the file has no session_meta in front".to_owned(),
+        );
         let payload = self.meta("{}");
         self.meta_line(line, &payload);
     }
@@ -346,7 +367,10 @@ impl<'a> Envelopes<'a> {
             self.missing_meta(line);
         }
         let head: ItemHead<'_> = serde_json::from_str(text).unwrap_or_default();
-        let typed = head.kind.is_none().then(|| with(text, &[("type", Some("\"message\""))]));
+        let typed = head
+            .kind
+            .is_none()
+            .then(|| with(text, &[("type", Some("\"message\""))]));
         let text = typed.as_deref().unwrap_or(text);
         self.wrapped += 1;
         let time = quoted(&self.time);
@@ -374,10 +398,25 @@ impl<'a> Envelopes<'a> {
     fn mend(&mut self, payload: &str, field: &'static str, line: LineNo) -> String {
         let object = Object::read(payload).unwrap_or_default();
         let raw = object.get(field).map_or("null", |raw| raw.get());
-        let content = Object::read(raw).and_then(|value| value.text("content").map(|text| text.into_owned()));
-        let text = content.unwrap_or_else(|| if raw == "null" { String::new() } else { raw.to_owned() });
-        self.lose(line, "a field of a type that Codex does not read; the item as it was", payload);
-        self.change(line, What::Mended, format!("{field} was no text, so Codex skipped the line"));
+        let content =
+            Object::read(raw).and_then(|value| value.text("content").map(Cow::into_owned));
+        let text = content.unwrap_or_else(|| {
+            if raw == "null" {
+                String::new()
+            } else {
+                raw.to_owned()
+            }
+        });
+        self.lose(
+            line,
+            "a field of a type that Codex does not read; the item as it was",
+            payload,
+        );
+        self.change(
+            line,
+            What::Mended,
+            format!("{field} was no text, so Codex skipped the line"),
+        );
         with(payload, &[(field, Some(&quoted(&text)))])
     }
 
@@ -387,7 +426,9 @@ impl<'a> Envelopes<'a> {
         let mended = mend_surrogates(text);
         let parts = document::parts(&mended);
         let session = parts.session.unwrap_or("{}");
-        if let Some(time) = Object::read(session).and_then(|object| object.text("timestamp").map(|it| it.into_owned())) {
+        if let Some(time) =
+            Object::read(session).and_then(|object| object.text("timestamp").map(Cow::into_owned))
+        {
             self.time = time;
         }
         self.wrapped += 1;
@@ -401,7 +442,12 @@ impl<'a> Envelopes<'a> {
             }
         }
         if let Some((line, rest)) = parts.torn {
-            self.aside(line, What::Torn, "the document is damaged from here on", rest);
+            self.aside(
+                line,
+                What::Torn,
+                "the document is damaged from here on",
+                rest,
+            );
         }
     }
 
@@ -447,7 +493,7 @@ fn content(item: &str) -> String {
     let parts = array(raw.get()).unwrap_or_default();
     let texts: Vec<String> = parts
         .into_iter()
-        .filter_map(|part| Object::read(part.get())?.text("text").map(|text| text.into_owned()))
+        .filter_map(|part| Object::read(part.get())?.text("text").map(Cow::into_owned))
         .collect();
     texts.join("\n")
 }

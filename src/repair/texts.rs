@@ -1,5 +1,6 @@
 //! Texts of single items, and what outputs say that are made up.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
@@ -50,8 +51,13 @@ impl Texts {
         _first: u64,
     ) -> Option<LineNo> {
         let own_from = self.own_from.unwrap_or(LineNo::MAX);
-        let lines = decisions.keys().filter_map(|index| rollout.items.get(*index));
-        lines.map(|item| item.line).filter(|line| *line < own_from).min()
+        let lines = decisions
+            .keys()
+            .filter_map(|index| rollout.items.get(*index));
+        lines
+            .map(|item| item.line)
+            .filter(|line| *line < own_from)
+            .min()
     }
 }
 
@@ -123,7 +129,9 @@ pub(super) fn collect(
     let line_of = |map: &BTreeMap<_, LineNo>, item: &Item| {
         let key = item.call?;
         let same = rollout.items.same_id(key);
-        std::iter::once(key).chain(same).find_map(|key| map.get(&key).copied())
+        std::iter::once(key)
+            .chain(same)
+            .find_map(|key| map.get(&key).copied())
     };
     let records: BTreeSet<LineNo> = calls
         .iter()
@@ -184,7 +192,7 @@ impl Record {
             return Self::default();
         };
         let inner = payload.object("item").unwrap_or(payload);
-        let text = |key: &str| inner.text(key).map(|text| text.into_owned());
+        let text = |key: &str| inner.text(key).map(Cow::into_owned);
         let shown = text("aggregated_output").or_else(|| {
             let (out, err) = (text("stdout"), text("stderr"));
             (out.is_some() || err.is_some())
@@ -205,9 +213,13 @@ impl Record {
 
 /// The result of an MCP tool or a dynamic one: its texts, else the result as JSON.
 fn result(record: &Object<'_>) -> Option<String> {
-    let raw = record.value("result").or_else(|| record.value("content_items"))?;
+    let raw = record
+        .value("result")
+        .or_else(|| record.value("content_items"))?;
     let inner = Object::read(raw);
-    let ok = inner.as_ref().and_then(|result| result.value("Ok").or_else(|| result.value("Err")));
+    let ok = inner
+        .as_ref()
+        .and_then(|result| result.value("Ok").or_else(|| result.value("Err")));
     let value = ok.unwrap_or(raw);
     if let Some(text) = string(value) {
         return Some(text.into_owned());
@@ -217,7 +229,7 @@ fn result(record: &Object<'_>) -> Option<String> {
     let texts: Option<Vec<String>> = parts.map(|parts| {
         parts
             .iter()
-            .filter_map(|part| Object::read(part.get())?.text("text").map(|text| text.into_owned()))
+            .filter_map(|part| Object::read(part.get())?.text("text").map(Cow::into_owned))
             .collect()
     });
     match texts {
@@ -238,8 +250,19 @@ fn made(
     let half = item.flags.has(Flags::UNFINISHED)
         && matches!(item.kind, ItemKind::FunctionCall | ItemKind::CustomToolCall);
     let (what, detail, honest) = match (record, began) {
-        (Some((line, Record { output: Some(output), status })), _) => {
-            let ended = status.as_ref().map_or(String::new(), |status| format!(", {status}"));
+        (
+            Some((
+                line,
+                Record {
+                    output: Some(output),
+                    status,
+                },
+            )),
+            _,
+        ) => {
+            let ended = status
+                .as_ref()
+                .map_or(String::new(), |status| format!(", {status}"));
             let text = format!(
                 "{SIGN} state: finished{ended}. Output from the record of the tool on line {line} of the file:\n{output}"
             );
@@ -249,8 +272,19 @@ fn made(
                 detail: format!("finished{ended}: the output stands in the record on line {line}"),
             };
         }
-        (Some((line, Record { output: None, status })), _) => {
-            let ended = status.as_ref().map_or(String::new(), |status| format!(", {status}"));
+        (
+            Some((
+                line,
+                Record {
+                    output: None,
+                    status,
+                },
+            )),
+            _,
+        ) => {
+            let ended = status
+                .as_ref()
+                .map_or(String::new(), |status| format!(", {status}"));
             (
                 What::Answered,
                 format!("finished{ended} (line {line}), output not on file"),
@@ -269,7 +303,9 @@ fn made(
         (None, None) if half => (
             What::Answered,
             "not_started: the call did not arrive whole".to_owned(),
-            format!("{SIGN} state: not_started. The call did not arrive whole, so the tool was not run."),
+            format!(
+                "{SIGN} state: not_started. The call did not arrive whole, so the tool was not run."
+            ),
         ),
         (None, None) => (
             What::Answered,
@@ -293,7 +329,10 @@ fn made(
 /// The output of a call as an item.
 fn answer(call: ItemKind, call_id: &str, text: &str) -> String {
     let (id, text) = (quoted(call_id), quoted(text));
-    let kind = call.answer_kind().unwrap_or(ItemKind::FunctionCallOutput).name();
+    let kind = call
+        .answer_kind()
+        .unwrap_or(ItemKind::FunctionCallOutput)
+        .name();
     match call {
         ItemKind::ToolSearchCall => format!(
             r#"{{"type":"{kind}","call_id":{id},"status":"completed","execution":"client","tools":[]}}"#
@@ -301,9 +340,9 @@ fn answer(call: ItemKind, call_id: &str, text: &str) -> String {
         ItemKind::ShellCall => format!(
             r#"{{"type":"{kind}","call_id":{id},"output":[{{"stdout":"","stderr":{text},"outcome":{{"type":"exit","exit_code":1}}}}]}}"#
         ),
-        ItemKind::ApplyPatchCall => format!(
-            r#"{{"type":"{kind}","call_id":{id},"status":"failed","output":{text}}}"#
-        ),
+        ItemKind::ApplyPatchCall => {
+            format!(r#"{{"type":"{kind}","call_id":{id},"status":"failed","output":{text}}}"#)
+        }
         _ => format!(r#"{{"type":"{kind}","call_id":{id},"output":{text}}}"#),
     }
 }

@@ -127,6 +127,10 @@ struct Slot {
     rename: Option<Arc<str>>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what was seen of a turn, each by itself"
+)]
 struct Walk<'a> {
     rollout: &'a Rollout,
     hashes: &'a BTreeMap<ItemIndex, u64>,
@@ -137,8 +141,12 @@ struct Walk<'a> {
     path: Vec<(Entry, Option<ItemKey>)>,
     slots: BTreeMap<CallKey, Vec<Slot>>,
     ids: BTreeMap<ItemKey, ItemIndex>,
+    /// How many items have an id.
+    id_uses: BTreeMap<ItemKey, u32>,
     /// Outputs that stand in front of their calls, by call.
     early: BTreeMap<ItemIndex, ItemIndex>,
+    /// Outputs that belong to a call, with it.
+    owned: BTreeMap<ItemIndex, ItemIndex>,
     names: BTreeSet<String>,
     reasoning: Option<ItemIndex>,
     /// Calls since the last request.
@@ -152,10 +160,7 @@ struct Walk<'a> {
 }
 
 /// Walks a rollout.
-pub(super) fn walk(
-    rollout: &Rollout,
-    hashes: &BTreeMap<ItemIndex, u64>,
-) -> Result<Walked, Stop> {
+pub(super) fn walk(rollout: &Rollout, hashes: &BTreeMap<ItemIndex, u64>) -> Result<Walked, Stop> {
     let mut walk = Walk {
         rollout,
         hashes,
@@ -165,7 +170,9 @@ pub(super) fn walk(
         path: Vec::new(),
         slots: BTreeMap::new(),
         ids: BTreeMap::new(),
+        id_uses: BTreeMap::new(),
         early: BTreeMap::new(),
+        owned: BTreeMap::new(),
         names: BTreeSet::new(),
         reasoning: None,
         fresh: Vec::new(),
@@ -177,6 +184,9 @@ pub(super) fn walk(
         stop: None,
     };
     for (at, item) in rollout.items.iter().enumerate() {
+        if let Some(id) = item.id {
+            *walk.id_uses.entry(id).or_default() += 1;
+        }
         if let Some(key) = item.call {
             walk.uses.entry(key).or_default().push(ItemIndex(at as u32));
         }
@@ -224,7 +234,10 @@ impl Walk<'_> {
             match step {
                 Step::File(file) => self.file = *file,
                 Step::Item(index) => self.before(*index),
-                Step::Meta(_) | Step::TurnStarted(_) | Step::TurnAborted(..) | Step::TurnComplete(..) => {
+                Step::Meta(_)
+                | Step::TurnStarted(_)
+                | Step::TurnAborted(..)
+                | Step::TurnComplete(..) => {
                     self.in_run = false;
                 }
                 Step::ResponseEnded(..) => self.response_over = true,
@@ -255,6 +268,26 @@ impl Walk<'_> {
         self.file = 0;
         self.request();
         self.drop_reasoning();
+        self.settle();
+    }
+
+    /// An output that was to be put behind a call which then left the history has no place.
+    fn settle(&mut self) {
+        let written: BTreeSet<ItemIndex> = self
+            .out
+            .decisions
+            .values()
+            .filter(|decision| decision.drop.is_none())
+            .filter_map(|decision| match decision.answer {
+                Some(Answer::Real(output)) => Some(output),
+                _ => None,
+            })
+            .collect();
+        for (index, decision) in &mut self.out.decisions {
+            if decision.drop == Some(Why::Moved) && !written.contains(index) {
+                decision.drop = Some(Why::Orphan);
+            }
+        }
     }
 
     fn before(&mut self, index: ItemIndex) {
@@ -322,7 +355,11 @@ impl Walk<'_> {
         if let Some(&file) = self.foreign.get(&index)
             && self.stop.is_none()
         {
-            let path = self.rollout.files.get(file as usize).map_or("", |file| file.path.as_str());
+            let path = self
+                .rollout
+                .files
+                .get(file as usize)
+                .map_or("", |file| file.path.as_str());
             let line = self.rollout.items.get(index).map_or(0, |item| item.line);
             self.stop = Some(Stop {
                 file,
@@ -344,6 +381,15 @@ impl Walk<'_> {
         self.decision(index).drop = Some(why);
     }
 
+    /// Takes an output from its place; where it goes its id may stand already.
+    fn take_away(&mut self, output: ItemIndex) {
+        self.drop(output, Why::Moved);
+        let id = self.item(output).and_then(|item| item.id);
+        if id.is_some_and(|id| self.id_uses.get(&id).is_some_and(|uses| *uses > 1)) {
+            self.decision(output).strip_id = true;
+        }
+    }
+
     /// Gives an open call its output: one that stands elsewhere, else one that is made up.
     fn answer(&mut self, key: CallKey, slot: &Slot) {
         let found = slot
@@ -353,9 +399,8 @@ impl Walk<'_> {
             .or_else(|| self.output_of_other_kind(key, slot));
         let answer = match found {
             Some(output) => {
-                if !self.is_gone(output) {
-                    self.drop(output, Why::Moved);
-                }
+                self.take_away(output);
+                self.owned.insert(output, slot.call);
                 if let Some(item) = self.item(output)
                     && !item.kind.answers(slot.kind)
                 {
@@ -366,7 +411,11 @@ impl Walk<'_> {
                 }
                 Answer::Real(output)
             }
-            None if matches!(slot.kind, ItemKind::ComputerCall | ItemKind::McpApprovalRequest) => {
+            None if matches!(
+                slot.kind,
+                ItemKind::ComputerCall | ItemKind::McpApprovalRequest
+            ) =>
+            {
                 self.drop(slot.call, Why::Unanswerable);
                 return;
             }
@@ -388,7 +437,7 @@ impl Walk<'_> {
         let output = next
             .iter()
             .take_while(|index| self.item(**index).is_some_and(|item| item.kind.is_output()))
-            .find(|index| !self.is_gone(**index));
+            .find(|index| !self.is_gone(**index) && self.is_free(**index, call));
         output.copied()
     }
 
@@ -397,21 +446,34 @@ impl Walk<'_> {
         let text = |kind: ItemKind| {
             matches!(
                 kind,
-                ItemKind::FunctionCallOutput | ItemKind::CustomToolCallOutput | ItemKind::LocalShellCallOutput
+                ItemKind::FunctionCallOutput
+                    | ItemKind::CustomToolCallOutput
+                    | ItemKind::LocalShellCallOutput
             )
         };
         if !slot.kind.answer_kind().is_some_and(text) {
             return None;
         }
-        self.rollout.items.same_id(key).into_iter().find_map(|other| {
-            let uses = self.uses.get(&other)?;
-            let kind = |index: &ItemIndex| self.item(*index).map(|item| item.kind);
-            if uses.iter().filter_map(kind).any(ItemKind::is_call) {
-                return None;
-            }
-            let mut outputs = uses.iter().filter(|index| kind(index).is_some_and(text));
-            outputs.find(|index| !self.is_gone(**index) || self.is_orphan(**index)).copied()
-        })
+        self.rollout
+            .items
+            .same_id(key)
+            .into_iter()
+            .find_map(|other| {
+                let uses = self.uses.get(&other)?;
+                let kind = |index: &ItemIndex| self.item(*index).map(|item| item.kind);
+                if uses.iter().filter_map(kind).any(ItemKind::is_call) {
+                    return None;
+                }
+                let mut outputs = uses.iter().filter(|index| kind(index).is_some_and(text));
+                outputs
+                    .find(|index| !self.is_gone(**index) || self.is_orphan(**index))
+                    .copied()
+            })
+    }
+
+    /// Whether an output belongs to no other call.
+    fn is_free(&self, output: ItemIndex, call: ItemIndex) -> bool {
+        self.owned.get(&output).is_none_or(|owner| *owner == call)
     }
 
     fn is_orphan(&self, index: ItemIndex) -> bool {
@@ -473,7 +535,11 @@ impl Walk<'_> {
         key: CallKey,
         same_text: &dyn Fn(&Self, ItemIndex) -> bool,
     ) -> Entry {
-        let before = self.slots.get(&key).and_then(|slots| slots.last()).map(|slot| slot.call);
+        let before = self
+            .slots
+            .get(&key)
+            .and_then(|slots| slots.last())
+            .map(|slot| slot.call);
         if let Some(before) = before
             && same_text(self, before)
         {
@@ -505,7 +571,11 @@ impl Walk<'_> {
     /// A call id that no other call has.
     fn new_name(&mut self, key: CallKey) -> Arc<str> {
         let old = self.rollout.items.call_id(key);
-        let base: String = if old.is_empty() { "call".to_owned() } else { old.chars().take(48).collect() };
+        let base: String = if old.is_empty() {
+            "call".to_owned()
+        } else {
+            old.chars().take(48).collect()
+        };
         let mut number = 2_u64;
         loop {
             let name = format!("{base}_{number}");
@@ -519,20 +589,32 @@ impl Walk<'_> {
 
     fn is_taken(&self, name: &str) -> bool {
         use crate::wire::item::Family;
-        let families = [Family::Function, Family::Custom, Family::ToolSearch, Family::Shell, Family::ApplyPatch, Family::Computer];
+        let families = [
+            Family::Function,
+            Family::Custom,
+            Family::ToolSearch,
+            Family::Shell,
+            Family::ApplyPatch,
+            Family::Computer,
+        ];
         self.names.contains(name)
-            || families.into_iter().any(|family| self.rollout.items.find_call(family, name).is_some())
+            || families
+                .into_iter()
+                .any(|family| self.rollout.items.find_call(family, name).is_some())
     }
 
     fn push_output(&mut self, index: ItemIndex, item: &Item, key: CallKey) -> Entry {
         let aborted = item.flags.has(Flags::ABORTED);
         let slots = self.slots.entry(key).or_default();
         if let Some(at) = slots.iter().position(|slot| !slot.answered) {
-            let Some(slot) = slots.get_mut(at) else { return Entry::Nothing };
+            let Some(slot) = slots.get_mut(at) else {
+                return Entry::Nothing;
+            };
             slot.answered = true;
             slot.output = Some(index);
             slot.output_aborted = aborted;
-            let (rename, kind) = (slot.rename.clone(), slot.kind);
+            let (rename, kind, call) = (slot.rename.clone(), slot.kind, slot.call);
+            self.owned.insert(index, call);
             if rename.is_some() {
                 self.decision(index).rename = rename;
             }
@@ -550,7 +632,7 @@ impl Walk<'_> {
                 let is_early = self.early.contains_key(&call);
                 if !is_early {
                     self.drop(earlier, Why::Superseded);
-                    self.drop(index, Why::Moved);
+                    self.take_away(index);
                     if rename.is_some() {
                         self.decision(index).rename = rename;
                     }
@@ -565,14 +647,20 @@ impl Walk<'_> {
         // its call may come yet
         let uses = self.uses.get(&key).map_or(&[][..], Vec::as_slice);
         let from = uses.partition_point(|other| *other <= index);
-        let call = uses.get(from..).unwrap_or(&[]).iter().copied().find(|other| {
-            self.item(*other).is_some_and(|item| item.kind.is_call())
-                && self.later_output(key, *other).is_none()
-                && !self.early.contains_key(other)
-        });
+        let call = uses
+            .get(from..)
+            .unwrap_or(&[])
+            .iter()
+            .copied()
+            .find(|other| {
+                self.item(*other).is_some_and(|item| item.kind.is_call())
+                    && self.later_output(key, *other).is_none()
+                    && !self.early.contains_key(other)
+            });
         if let Some(call) = call {
-            self.drop(index, Why::Moved);
+            self.take_away(index);
             self.early.insert(call, index);
+            self.owned.insert(index, call);
             return Entry::Nothing;
         }
         self.drop(index, Why::Orphan);
@@ -581,7 +669,9 @@ impl Walk<'_> {
 
     fn truncate(&mut self, length: usize) {
         while self.path.len() > length {
-            let Some((entry, id)) = self.path.pop() else { break };
+            let Some((entry, id)) = self.path.pop() else {
+                break;
+            };
             if let Some(id) = id {
                 self.ids.remove(&id);
             }
@@ -618,7 +708,9 @@ pub(super) fn changes(
 ) -> Vec<Change> {
     let mut found = Vec::new();
     for (&index, decision) in &walked.decisions {
-        let Some(item) = rollout.items.get(index) else { continue };
+        let Some(item) = rollout.items.get(index) else {
+            continue;
+        };
         let here = walked.at_start.contains(&index);
         let mut add = |what: What, detail: String| {
             found.push(Change {
@@ -633,7 +725,10 @@ pub(super) fn changes(
             add(What::Renamed, format!("its call id is now {new}"));
         }
         if decision.strip_id {
-            add(What::IdDropped, "its id stands in front of it already".to_owned());
+            add(
+                What::IdDropped,
+                "its id stands in front of it already".to_owned(),
+            );
         }
         if let Some(kind) = decision.retype {
             add(What::Retyped, format!("it is now a {}", kind.name()));

@@ -1,5 +1,6 @@
 //! The copy, written line by line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -27,9 +28,9 @@ impl Plan {
     ///
     /// # Errors
     /// What reading, writing or `aside` returns.
-    pub fn write<'a>(
+    pub fn write(
         &self,
-        open: &Open<'a>,
+        open: &Open<'_>,
         out: &mut dyn Write,
         aside: &mut dyn FnMut(&Lost) -> io::Result<()>,
     ) -> io::Result<Written> {
@@ -48,7 +49,10 @@ impl Plan {
                 continue;
             }
             if let Some(item) = self.rollout.items.get(*index) {
-                by_line.entry(item.line).or_default().push((item.part, *index));
+                by_line
+                    .entry(item.line)
+                    .or_default()
+                    .push((item.part, *index));
             }
         }
         let mut number: LineNo = 0;
@@ -184,7 +188,12 @@ impl Writer<'_, '_> {
     }
 
     fn put_aside(&mut self, index: ItemIndex, why: Why, text: &str) -> io::Result<()> {
-        let line = self.plan.rollout.items.get(index).map_or(0, |item| item.line);
+        let line = self
+            .plan
+            .rollout
+            .items
+            .get(index)
+            .map_or(0, |item| item.line);
         self.lose(&Lost {
             line: self.plan.places.original(line),
             reason: why.words().to_owned(),
@@ -195,8 +204,12 @@ impl Writer<'_, '_> {
     fn replacement(&mut self, old: &[&str], items: &[(u32, ItemIndex)]) -> io::Result<String> {
         let mut new: Vec<String> = Vec::new();
         for (part, text) in old.iter().enumerate() {
-            let index = items.iter().find(|(at, _)| *at as usize == part).map(|(_, index)| *index);
-            let Some((index, decision)) = index.and_then(|index| Some((index, self.plan.decisions.get(&index)?)))
+            let index = items
+                .iter()
+                .find(|(at, _)| *at as usize == part)
+                .map(|(_, index)| *index);
+            let Some((index, decision)) =
+                index.and_then(|index| Some((index, self.plan.decisions.get(&index)?)))
             else {
                 new.push((*text).to_owned());
                 continue;
@@ -218,7 +231,9 @@ impl Writer<'_, '_> {
     fn answer(&mut self, call: ItemIndex, time: &str) -> io::Result<()> {
         match self.answer_text(call) {
             Some(payload) => self.inserted(time, &payload),
-            None => Err(io::Error::other("the source is not the file that was planned for")),
+            None => Err(io::Error::other(
+                "the source is not the file that was planned for",
+            )),
         }
     }
 
@@ -261,5 +276,6 @@ fn edited(item: &str, decision: &Decision) -> String {
 /// The time of a line.
 fn time(line: &str) -> String {
     let line = Object::read(line).unwrap_or_default();
-    line.text("timestamp").map_or_else(String::new, |time| time.into_owned())
+    line.text("timestamp")
+        .map_or_else(String::new, Cow::into_owned)
 }

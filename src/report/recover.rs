@@ -25,6 +25,8 @@ pub struct Recovered<'a> {
     pub before: Verdict,
     /// What the copy earns as it stands.
     pub after: Verdict,
+    /// What the copy's own client earns with it; not green only where nothing was changed.
+    pub own: Verdict,
     /// The copy; `None` if nothing was written.
     pub output: Option<&'a Path>,
     /// The side file, if there is one.
@@ -64,7 +66,10 @@ pub fn text(recovered: &Recovered<'_>, paint: Paint, verbose: bool) -> String {
     };
     let _ = writeln!(out, "  as it stands   {as_it_stands}");
     if plan.is_empty() {
-        let _ = writeln!(out, "  nothing to do: no call is open, and today's Codex reads every line");
+        let _ = writeln!(
+            out,
+            "  nothing to do: no call is open, and today's Codex reads every line"
+        );
     }
     if plan.wrapped > 0 {
         let states = match plan.states {
@@ -82,10 +87,18 @@ pub fn text(recovered: &Recovered<'_>, paint: Paint, verbose: bool) -> String {
         let _ = writeln!(out, "{}", line(change, paint));
     }
     if plan.changes.len() > shown {
-        let _ = writeln!(out, "  … {} more (-v lists them)", plan.changes.len() - shown);
+        let _ = writeln!(
+            out,
+            "  … {} more (-v lists them)",
+            plan.changes.len() - shown
+        );
     }
     if let Some(cwd) = recovered.assumed_cwd {
-        let _ = writeln!(out, "  assumed: the working folder is {} (--cwd)", safe(cwd));
+        let _ = writeln!(
+            out,
+            "  assumed: the working folder is {} (--cwd)",
+            safe(cwd)
+        );
     }
     let _ = writeln!(
         out,
@@ -93,13 +106,25 @@ pub fn text(recovered: &Recovered<'_>, paint: Paint, verbose: bool) -> String {
         paint.good(recovered.after.name()),
         recovered.written.lines
     );
+    if recovered.own.exit() != 0 {
+        let _ = writeln!(
+            out,
+            "  {} 'replay' says {} of the file, because of what was answered then; nothing in its history is in the way",
+            paint.careful("note:"),
+            recovered.own.name()
+        );
+    }
     if let Some(diff) = recovered.diff {
         draw_diff(&mut out, diff, paint);
     } else if recovered.dry_run && !plan.is_empty() {
         let _ = writeln!(out, "  the files are too large to be compared line by line");
     }
     if let Some(path) = recovered.output {
-        let _ = writeln!(out, "written          {}", safe(&path.display().to_string()));
+        let _ = writeln!(
+            out,
+            "written          {}",
+            safe(&path.display().to_string())
+        );
     }
     if let Some(path) = recovered.lost {
         let _ = writeln!(
@@ -111,7 +136,11 @@ pub fn text(recovered: &Recovered<'_>, paint: Paint, verbose: bool) -> String {
     }
     if let (Some(_), Some(id)) = (recovered.output, plan.thread_id()) {
         if recovered.renamed {
-            let _ = writeln!(out, "thread id        {} (its own; the original keeps its id)", safe(id));
+            let _ = writeln!(
+                out,
+                "thread id        {} (its own; the original keeps its id)",
+                safe(id)
+            );
         }
         match recovered.resume {
             Some(home) => {
@@ -144,7 +173,12 @@ fn line(change: &Change, paint: Paint) -> String {
         What::Removed | What::Torn => paint.careful(format!("{:<10}", change.what.name())),
         _ => paint.heading(format!("{:<10}", change.what.name())),
     };
-    format!("  line {:<6} {name} {}{}", change.line, what.trim_start(), safe(&change.detail))
+    format!(
+        "  line {:<6} {name} {}{}",
+        change.line,
+        what.trim_start(),
+        safe(&change.detail)
+    )
 }
 
 fn draw_diff(out: &mut String, diff: &str, paint: Paint) {
@@ -197,6 +231,7 @@ pub fn document(recovered: &Recovered<'_>) -> Value {
         "changes": changes,
         "before": recovered.before.name(),
         "after": recovered.after.name(),
+        "after_as_client": recovered.own.name(),
         "thread_id": plan.thread_id(),
         "new_id": recovered.renamed,
         "assumed_cwd": recovered.assumed_cwd,

@@ -13,8 +13,8 @@ use super::line::{Line, with_mended};
 use super::{Rollout, Step};
 use crate::ids::LineNo;
 use crate::wire::lenient::Text;
-use crate::wire::raw::range_in;
 use crate::wire::lines::{MAX_LINE, Problem, Reason};
+use crate::wire::raw::range_in;
 
 /// Whether a file that begins with these bytes is such a document: an object that begins with an object `session` or a list
 /// `items`.

@@ -10,6 +10,10 @@ use clap::{Args, ValueEnum};
 /// known of the call. Outputs without call, second copies and torn lines go to a side file; nothing is lost. Files of
 /// 2025 (E0 to E2) come out in today's format. The original is never touched. Before anything is written, the copy is
 /// judged: it must be accepted in every world.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit status:
