@@ -15,6 +15,7 @@ mod now;
 mod output;
 mod pages;
 mod record;
+mod recover;
 mod replay;
 mod serve;
 
@@ -89,6 +90,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Record(args)) => record::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
+        Some(Verb::Recover(args)) => recover::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),

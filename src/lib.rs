@@ -18,6 +18,7 @@ pub mod mock;
 pub mod proxy;
 pub mod record;
 pub mod redact;
+pub mod repair;
 pub mod replay;
 pub mod report;
 pub mod rollout;

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod json;
 mod lazy;
 pub mod picture;
+pub mod recover;
 pub mod story;
 pub mod style;
 pub mod text;

@@ -4,6 +4,10 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod recover;
+
+pub use recover::{OutputWords, RecoverArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
@@ -92,6 +96,7 @@ pub enum Verb {
     Check(CheckArgs),
     Convert(ConvertArgs),
     Inspect(InspectArgs),
+    Recover(RecoverArgs),
     Serve(Box<ServeArgs>),
     /// Print completions for a shell
     ///

@@ -155,7 +155,7 @@ fn converted<R: Read, W: Write>(
 }
 
 /// Whether two paths name one file.
-fn is_same(left: &Path, right: &Path) -> bool {
+pub(super) fn is_same(left: &Path, right: &Path) -> bool {
     let (Ok(left), Ok(right)) = (fs::canonicalize(left), fs::canonicalize(right)) else {
         return false;
     };
