@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod diff;
+
+pub use diff::{DiffArgs, LayerName};
+
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
 ///
 /// Runs sessions against a model of the API's tool-call contract and judges every request: which one is refused, with
@@ -90,6 +94,7 @@ pub enum Verb {
     Explain(ExplainArgs),
     Record(RecordArgs),
     Check(CheckArgs),
+    Diff(Box<DiffArgs>),
     Convert(ConvertArgs),
     Inspect(InspectArgs),
     Serve(Box<ServeArgs>),

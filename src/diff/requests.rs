@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::bind::Votes;
+use super::bind::{Bound, Votes};
 use super::compare::on_part;
 use super::json::{Node, parse};
 use super::lens::{IdAt, Lens};
@@ -49,6 +49,7 @@ struct Lane {
 
 /// The requests of a recording, lane by lane.
 pub fn requests(sequence: &Sequence, rules: &Rules) -> Vec<Step> {
+    let bound = itself(sequence);
     let mut lanes: BTreeMap<u32, Lane> = BTreeMap::new();
     let mut found: Vec<Step> = Vec::new();
     let mut at = 0;
@@ -89,7 +90,7 @@ pub fn requests(sequence: &Sequence, rules: &Rules) -> Vec<Step> {
                 step.owed = lane.open.values().filter(|(_, firm)| *firm).map(|(event, _)| *event).collect();
                 step.owed.sort_unstable();
                 if let Some(before) = lane.last {
-                    step.changed = changed(sequence, rules, before, index, lane.response.as_deref());
+                    step.changed = changed(sequence, rules, &bound, (before, index), lane.response.as_deref());
                 }
                 lane.last = Some(index);
                 lane.fresh.clear();
@@ -119,29 +120,38 @@ pub fn requests(sequence: &Sequence, rules: &Rules) -> Vec<Step> {
     found
 }
 
+/// Within one recording an id is itself.
+fn itself(sequence: &Sequence) -> Bound {
+    let mut votes = Votes::default();
+    let count = sequence.known.len();
+    for id in 0..count as u32 {
+        let own = [IdAt { place: 0, id }];
+        votes.take(&own, &own);
+    }
+    votes.count(count, count, |_, _| true)
+}
+
 fn member(sequence: &Sequence, event: u32, name: &str) -> Option<String> {
     let event = sequence.events.get(event as usize)?;
     let raw = sequence.parts(event).find(|(member, _)| *member == name)?.1;
     crate::wire::raw::string(raw).map(std::borrow::Cow::into_owned)
 }
 
-fn changed(sequence: &Sequence, rules: &Rules, before: u32, now: u32, response: Option<&str>) -> Vec<Detail> {
+fn changed(
+    sequence: &Sequence,
+    rules: &Rules,
+    bound: &Bound,
+    (before, now): (u32, u32),
+    response: Option<&str>,
+) -> Vec<Detail> {
     let lens = Lens {
         rules,
         known: &sequence.known,
     };
-    // within one recording an id is itself
-    let mut votes = Votes::default();
-    for id in 0..sequence.known.len() as u32 {
-        let own = [IdAt { place: 0, id }];
-        votes.take(&own, &own);
-    }
-    let count = sequence.known.len();
-    let bound = votes.count(count, count, |_, _| true);
     let mut compare = Compare {
         left: lens,
         right: lens,
-        bound: &bound,
+        bound,
         found: Vec::new(),
         more: 0,
     };
