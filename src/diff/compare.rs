@@ -76,6 +76,29 @@ impl<'s> Prepared<'s> {
         prints.iter().fold(self.label(event), |sum, (name, print)| mix(mix(sum, *name), *print))
     }
 
+    /// The print of an item as if it had no id and no state of its own: what it says.
+    fn core(&self, event: &Event, rules: &Rules) -> u64 {
+        if !matches!(event.what, What::Item | What::Half | What::Dropped) {
+            return self.print(event);
+        }
+        let lens = Lens {
+            rules,
+            known: &self.sequence.known,
+        };
+        let first = self.sequence.part_numbers(event).next();
+        let Some(part) = first.and_then(|it| self.sequence.parts.get(it as usize)) else {
+            return 0;
+        };
+        let print = on_part(self.sequence, part, |path, node| {
+            node.map_or(0, |node| lens.print(node, path, false, &mut Vec::new()))
+        });
+        mix(self.label(event), print)
+    }
+
+    fn cores(&self, events: &[u32], rules: &Rules) -> Vec<u64> {
+        events.iter().filter_map(|at| self.event(*at)).map(|event| self.core(event, rules)).collect()
+    }
+
     fn ids(&self, event: &Event, into: &mut Vec<IdAt>) {
         into.clear();
         for part in self.sequence.part_numbers(event) {
@@ -128,9 +151,21 @@ pub(super) fn compare(left: &Sequence, right: &Sequence, options: &Options<'_>) 
     let mut found = Difference::default();
     let deadline = options.deadline.as_ref().map(|it| it.at);
     let mut raw: Vec<(Op, Range<u32>, Range<u32>)> = Vec::new();
+    let mut core = rules.clone();
+    core.disk = true;
     for block in blocks(left, right, rules, options.ordered) {
         let from = (found.left.len() as u32, found.right.len() as u32);
-        one_block(&a, &b, &block, from, deadline, &mut raw);
+        let mut aligner = Aligner {
+            a: &a,
+            b: &b,
+            block: &block,
+            from,
+            deadline,
+            core: core.clone(),
+            raw: std::mem::take(&mut raw),
+        };
+        aligner.all();
+        raw = aligner.raw;
         found.left.extend(block.left);
         found.right.extend(block.right);
     }
@@ -157,49 +192,80 @@ pub(super) fn compare(left: &Sequence, right: &Sequence, options: &Options<'_>) 
     found
 }
 
-/// Aligns the events of one lane: by what they say, then, in what is left, by what they are.
-fn one_block(
-    a: &Prepared<'_>,
-    b: &Prepared<'_>,
-    block: &Block,
+/// Aligns the events of one lane: by all that counts, then, in what is left, by what items say, then by what events are.
+struct Aligner<'p, 's> {
+    a: &'p Prepared<'s>,
+    b: &'p Prepared<'s>,
+    block: &'p Block,
+    /// Where the block begins on both sides.
     from: (u32, u32),
     deadline: Option<std::time::Instant>,
-    raw: &mut Vec<(Op, Range<u32>, Range<u32>)>,
-) {
-    let prints = (a.prints(&block.left), b.prints(&block.right));
-    let labels = (a.labels(&block.left), b.labels(&block.right));
-    let at = |x: usize, y: usize| (from.0 + x as u32, from.1 + y as u32);
-    for run in align(&prints.0, &prints.1, deadline) {
-        match run {
-            Run::Same(x, y, len) => {
-                let (x, y) = at(x, y);
-                raw.push((Op::Equal, x..x + len as u32, y..y + len as u32));
+    /// Items without ids and states.
+    core: Rules,
+    raw: Vec<(Op, Range<u32>, Range<u32>)>,
+}
+
+impl Aligner<'_, '_> {
+    fn all(&mut self) {
+        let prints = (self.a.prints(&self.block.left), self.b.prints(&self.block.right));
+        for run in align(&prints.0, &prints.1, self.deadline) {
+            match run {
+                Run::Same(x, y, len) => self.put(Op::Equal, x..x + len, y..y + len),
+                Run::Other(x, y) => self.by_core(x, y),
             }
-            Run::Other(x, y) => {
-                let left = labels.0.get(x.clone()).unwrap_or(&[]);
-                let right = labels.1.get(y.clone()).unwrap_or(&[]);
-                for run in align(left, right, deadline) {
-                    match run {
-                        Run::Same(p, q, len) => {
-                            for step in 0..len {
-                                let (p, q) = at(x.start + p + step, y.start + q + step);
-                                raw.push((Op::Replace, p..p + 1, q..q + 1));
-                            }
-                        }
-                        Run::Other(p, q) => {
-                            let (p0, q0) = at(x.start + p.start, y.start + q.start);
-                            let (p1, q1) = at(x.start + p.end, y.start + q.end);
-                            if p1 > p0 {
-                                raw.push((Op::Delete, p0..p1, q0..q0));
-                            }
-                            if q1 > q0 {
-                                raw.push((Op::Insert, p1..p1, q0..q1));
-                            }
-                        }
-                    }
+        }
+    }
+
+    fn by_core(&mut self, x: Range<usize>, y: Range<usize>) {
+        if x.is_empty() || y.is_empty() {
+            return self.one_sided(x, y);
+        }
+        let left = self.block.left.get(x.clone()).unwrap_or(&[]);
+        let right = self.block.right.get(y.clone()).unwrap_or(&[]);
+        let cores = (self.a.cores(left, &self.core), self.b.cores(right, &self.core));
+        for run in align(&cores.0, &cores.1, self.deadline) {
+            match run {
+                Run::Same(p, q, len) => self.pairs(x.start + p, y.start + q, len),
+                Run::Other(p, q) => {
+                    self.by_label(x.start + p.start..x.start + p.end, y.start + q.start..y.start + q.end);
                 }
             }
         }
+    }
+
+    fn by_label(&mut self, x: Range<usize>, y: Range<usize>) {
+        let left = self.block.left.get(x.clone()).unwrap_or(&[]);
+        let right = self.block.right.get(y.clone()).unwrap_or(&[]);
+        let labels = (self.a.labels(left), self.b.labels(right));
+        for run in align(&labels.0, &labels.1, self.deadline) {
+            match run {
+                Run::Same(p, q, len) => self.pairs(x.start + p, y.start + q, len),
+                Run::Other(p, q) => {
+                    self.one_sided(x.start + p.start..x.start + p.end, y.start + q.start..y.start + q.end);
+                }
+            }
+        }
+    }
+
+    fn pairs(&mut self, x: usize, y: usize, len: usize) {
+        for at in 0..len {
+            self.put(Op::Replace, x + at..x + at + 1, y + at..y + at + 1);
+        }
+    }
+
+    fn one_sided(&mut self, x: Range<usize>, y: Range<usize>) {
+        if !x.is_empty() {
+            self.put(Op::Delete, x.clone(), y.start..y.start);
+        }
+        if !y.is_empty() {
+            self.put(Op::Insert, x.end..x.end, y);
+        }
+    }
+
+    fn put(&mut self, op: Op, x: Range<usize>, y: Range<usize>) {
+        let moved = |range: Range<usize>, by: u32| range.start as u32 + by..range.end as u32 + by;
+        let (x, y) = (moved(x, self.from.0), moved(y, self.from.1));
+        self.raw.push((op, x, y));
     }
 }
 
