@@ -96,7 +96,9 @@ impl Deadline<'_> {
 
 impl std::fmt::Debug for Deadline<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deadline").field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("Deadline")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -189,16 +191,32 @@ impl Difference {
     /// ids renamed, the rest from the right.
     pub fn apply(&self, left: &Sequence, right: &Sequence, options: &Options<'_>) -> Vec<String> {
         let mut lines = Vec::with_capacity(self.right.len());
-        let renamed: std::collections::BTreeMap<&str, &str> =
-            self.ids.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        let mut from_left = |id: &str| renamed.get(id).map_or_else(|| format!("{id}?"), |it| (*it).to_owned());
+        let renamed: std::collections::BTreeMap<&str, &str> = self
+            .ids
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        let mut from_left = |id: &str| {
+            renamed
+                .get(id)
+                .map_or_else(|| format!("{id}?"), |it| (*it).to_owned())
+        };
         for change in &self.changes {
             if change.op == Op::Equal {
-                let events = change.left.clone().filter_map(|at| self.left_event(at, left));
-                lines.extend(events.map(|event| normal::line(left, event, options, &mut from_left)));
+                let events = change
+                    .left
+                    .clone()
+                    .filter_map(|at| self.left_event(at, left));
+                lines
+                    .extend(events.map(|event| normal::line(left, event, options, &mut from_left)));
             } else {
-                let events = change.right.clone().filter_map(|at| self.right_event(at, right));
-                lines.extend(events.map(|event| normal::line(right, event, options, &mut str::to_owned)));
+                let events = change
+                    .right
+                    .clone()
+                    .filter_map(|at| self.right_event(at, right));
+                lines.extend(
+                    events.map(|event| normal::line(right, event, options, &mut str::to_owned)),
+                );
             }
         }
         lines
@@ -206,8 +224,13 @@ impl Difference {
 
     /// The lines of the right side as [`Difference::apply`] makes them, made from the right side alone.
     pub fn target(&self, right: &Sequence, options: &Options<'_>) -> Vec<String> {
-        let events = self.right.iter().filter_map(|at| right.events.get(*at as usize));
-        events.map(|event| normal::line(right, event, options, &mut str::to_owned)).collect()
+        let events = self
+            .right
+            .iter()
+            .filter_map(|at| right.events.get(*at as usize));
+        events
+            .map(|event| normal::line(right, event, options, &mut str::to_owned))
+            .collect()
     }
 }
 

@@ -10,7 +10,9 @@ use super::error::CliError;
 use super::input;
 use super::inspect::load::Opened;
 use super::output::Output;
-use crate::diff::{self, Deadline, Difference, Layer, Options, Origin, Reading, RuleError, Rules, Sequence};
+use crate::diff::{
+    self, Deadline, Difference, Layer, Options, Origin, Reading, RuleError, Rules, Sequence,
+};
 use crate::report::diff as draw;
 use crate::session::Session;
 
@@ -24,7 +26,11 @@ struct Named {
     exchange: Option<u32>,
 }
 
-pub(super) fn run(args: &DiffArgs, environment: &Environment, output: &mut Output) -> Result<u8, CliError> {
+pub(super) fn run(
+    args: &DiffArgs,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<u8, CliError> {
     let layer = match args.layer {
         _ if args.bytes => Layer::Bytes,
         _ if args.strict => Layer::Events,
@@ -42,29 +48,29 @@ pub(super) fn run(args: &DiffArgs, environment: &Environment, output: &mut Outpu
     }
     let right = args.right.as_deref().map(named);
     if args.wire_disk && left.exchange.is_some() {
-        return Err(CliError::usage("--wire-disk compares whole conversations, not one exchange"));
+        return Err(CliError::usage(
+            "--wire-disk compares whole conversations, not one exchange",
+        ));
     }
     if right.as_ref().is_some_and(|right| right.argument == "-") && left.argument == "-" {
         return Err(CliError::usage("only one side can come from stdin"));
     }
-    let (a, b, right_name) = match &right {
-        Some(right) => {
-            let (a, b) = std::thread::scope(|scope| {
-                let other = scope.spawn(|| read(right, layer, args.ordered, environment));
-                let own = read(&left, layer, args.ordered, environment);
-                (own, other.join())
-            });
-            let b = b.map_err(|_panicked| CliError::failed("reading failed"))?;
-            (a?, b?, right.name.clone())
-        }
-        None => {
-            let (a, b) = beside(&left, args.ordered, environment)?;
-            (a, b, "the rollout lines in it".to_owned())
-        }
+    let (a, b, right_name) = if let Some(right) = &right {
+        let (a, b) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| read(right, layer, args.ordered, environment));
+            let own = read(&left, layer, args.ordered, environment);
+            (own, other.join())
+        });
+        let b = b.map_err(|_panicked| CliError::failed("reading failed"))?;
+        (a?, b?, right.name.clone())
+    } else {
+        let (a, b) = beside(&left, args.ordered, environment)?;
+        (a, b, "the rollout lines in it".to_owned())
     };
     let one_is_disk = (a.origin == Origin::Rollout) != (b.origin == Origin::Rollout);
     if args.wire_disk && (a.origin == Origin::Rollout || b.origin != Origin::Rollout) {
-        let error = CliError::usage("--wire-disk takes a recording, and a rollout if it is not in it");
+        let error =
+            CliError::usage("--wire-disk takes a recording, and a rollout if it is not in it");
         return Err(error);
     }
     if layer == Layer::Bytes && (a.origin == Origin::Rollout || b.origin == Origin::Rollout) {
@@ -76,7 +82,10 @@ pub(super) fn run(args: &DiffArgs, environment: &Environment, output: &mut Outpu
     let options = Options {
         rules,
         ordered: args.ordered,
-        deadline: Some(Deadline { at: deadline, now: &now }),
+        deadline: Some(Deadline {
+            at: deadline,
+            now: &now,
+        }),
     };
     let found = diff::diff(&a, &b, &options);
     let view = draw::View {
@@ -91,7 +100,12 @@ pub(super) fn run(args: &DiffArgs, environment: &Environment, output: &mut Outpu
     Ok(u8::from(!found.equal))
 }
 
-fn show(args: &DiffArgs, view: &draw::View<'_>, found: &Difference, output: &Output) -> Result<(), CliError> {
+fn show(
+    args: &DiffArgs,
+    view: &draw::View<'_>,
+    found: &Difference,
+    output: &Output,
+) -> Result<(), CliError> {
     if output.is_json() {
         return output.document(&draw::document(view, found));
     }
@@ -99,7 +113,10 @@ fn show(args: &DiffArgs, view: &draw::View<'_>, found: &Difference, output: &Out
     if !found.equal && !args.summary {
         text.push_str(&draw::head(view, found));
         if args.side_by_side {
-            let width = args.width.or_else(crate::inspect::columns).unwrap_or(COLUMNS);
+            let width = args
+                .width
+                .or_else(crate::inspect::columns)
+                .unwrap_or(COLUMNS);
             text.push_str(&draw::side_by_side(view, found, usize::from(width)));
         } else {
             text.push_str(&draw::unified(view, found));
@@ -117,7 +134,9 @@ fn requests(
     output: &Output,
 ) -> Result<u8, CliError> {
     if left.exchange.is_some() {
-        return Err(CliError::usage("--requests compares all requests of a session, not one exchange"));
+        return Err(CliError::usage(
+            "--requests compares all requests of a session, not one exchange",
+        ));
     }
     let sequence = read(left, Layer::Meaning, args.ordered, environment)?;
     if sequence.origin == Origin::Rollout {
@@ -156,7 +175,11 @@ fn rules(args: &DiffArgs, layer: Layer) -> Result<Rules, CliError> {
         }
         error.hint("a path is names with dots between them, such as request.tools")
     };
-    let mut rules = if args.strict { Rules::strict() } else { Rules::default() };
+    let mut rules = if args.strict {
+        Rules::strict()
+    } else {
+        Rules::default()
+    };
     for path in &args.ignore {
         rules.ignore(path).map_err(failed)?;
     }
@@ -201,7 +224,12 @@ fn open(side: &Named, environment: &Environment) -> Result<(Opened, Session), Cl
     Ok((opened, session))
 }
 
-fn read(side: &Named, layer: Layer, ordered: bool, environment: &Environment) -> Result<Sequence, CliError> {
+fn read(
+    side: &Named,
+    layer: Layer,
+    ordered: bool,
+    environment: &Environment,
+) -> Result<Sequence, CliError> {
     let failed = |error: io::Error| CliError::input(&side.name, error.to_string());
     let (opened, session) = open(side, environment)?;
     if let Some(wanted) = side.exchange {
@@ -223,20 +251,30 @@ fn read(side: &Named, layer: Layer, ordered: bool, environment: &Environment) ->
         exchange: side.exchange,
         ordered,
     };
-    let mut sequence = diff::read(&session, opened.open().map_err(failed)?, &reading).map_err(failed)?;
+    let mut sequence =
+        diff::read(&session, opened.open().map_err(failed)?, &reading).map_err(failed)?;
     for problem in session.problems() {
-        let place = if problem.line > 0 { format!("line {}: ", problem.line) } else { String::new() };
+        let place = if problem.line > 0 {
+            format!("line {}: ", problem.line)
+        } else {
+            String::new()
+        };
         sequence.notes.push(format!("{place}{}", problem.reason));
     }
     Ok(sequence)
 }
 
 /// The wire and the disk of one recording.
-fn beside(side: &Named, ordered: bool, environment: &Environment) -> Result<(Sequence, Sequence), CliError> {
+fn beside(
+    side: &Named,
+    ordered: bool,
+    environment: &Environment,
+) -> Result<(Sequence, Sequence), CliError> {
     let failed = |error: io::Error| CliError::input(&side.name, error.to_string());
     let (opened, session) = open(side, environment)?;
     let Session::Recording(_) = &session else {
-        return Err(CliError::usage("--wire-disk needs a recording").hint("name the recording first, then the rollout"));
+        return Err(CliError::usage("--wire-disk needs a recording")
+            .hint("name the recording first, then the rollout"));
     };
     let reading = Reading {
         ordered,

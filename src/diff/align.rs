@@ -34,13 +34,22 @@ pub(super) fn align(left: &[u64], right: &[u64], deadline: Option<Instant>) -> V
     let front = left.iter().zip(right).take_while(|(a, b)| a == b).count();
     let rest = |side: &[u64]| side.get(front..).unwrap_or(&[]).to_vec();
     let (a, b) = (rest(left), rest(right));
-    let back = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+    let back = a
+        .iter()
+        .rev()
+        .zip(b.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let (a, b) = (
         a.get(..a.len() - back).unwrap_or(&[]),
         b.get(..b.len() - back).unwrap_or(&[]),
     );
     let mut found = vec![(0, 0, front)];
-    found.extend(middle(a, b, deadline).into_iter().map(|(x, y, len)| (x + front, y + front, len)));
+    found.extend(
+        middle(a, b, deadline)
+            .into_iter()
+            .map(|(x, y, len)| (x + front, y + front, len)),
+    );
     found.push((front + a.len(), front + b.len(), back));
     runs(&found, left.len(), right.len())
 }
@@ -66,7 +75,12 @@ fn middle(left: &[u64], right: &[u64], deadline: Option<Instant>) -> Vec<(usize,
     let a: Vec<(u32, usize)> = left
         .iter()
         .enumerate()
-        .filter_map(|(at, print)| symbols.get(print).filter(|(_, both)| *both).map(|(symbol, _)| (*symbol, at)))
+        .filter_map(|(at, print)| {
+            symbols
+                .get(print)
+                .filter(|(_, both)| *both)
+                .map(|(symbol, _)| (*symbol, at))
+        })
         .collect();
     let olds: Vec<u32> = a.iter().map(|(symbol, _)| *symbol).collect();
     let news: Vec<u32> = b.iter().map(|(symbol, _)| *symbol).collect();
@@ -105,7 +119,9 @@ fn runs(matches: &[(usize, usize, usize)], left: usize, right: usize) -> Vec<Run
         }
         if *len > 0 {
             match runs.last_mut() {
-                Some(Run::Same(x0, y0, before)) if *x0 + *before == *a && *y0 + *before == *b => *before += len,
+                Some(Run::Same(x0, y0, before)) if *x0 + *before == *a && *y0 + *before == *b => {
+                    *before += len;
+                }
                 _ => runs.push(Run::Same(*a, *b, *len)),
             }
         }
@@ -125,11 +141,18 @@ mod tests {
         let right: Vec<u64> = vec![1, 2, 9, 4, 5];
         assert_eq!(
             align(&left, &right, None),
-            [Run::Same(0, 0, 2), Run::Other(2..3, 2..3), Run::Same(3, 3, 2)]
+            [
+                Run::Same(0, 0, 2),
+                Run::Other(2..3, 2..3),
+                Run::Same(3, 3, 2)
+            ]
         );
         let strangers: Vec<u64> = (1000..60_000).collect();
         let others: Vec<u64> = (100_000..160_000).collect();
-        assert_eq!(align(&strangers, &others, None), [Run::Other(0..59_000, 0..60_000)]);
+        assert_eq!(
+            align(&strangers, &others, None),
+            [Run::Other(0..59_000, 0..60_000)]
+        );
         assert_eq!(align(&[], &[], None), []);
     }
 

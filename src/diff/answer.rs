@@ -76,7 +76,8 @@ impl Answer {
         let failed = self.status.is_some_and(|status| status >= 400);
         if failed || self.stream != Some(true) {
             let room = MAX_BODY.saturating_sub(self.body.len());
-            self.body.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+            self.body
+                .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         }
         if self.stream == Some(true) {
             for frame in self.framer.push(bytes) {
@@ -183,7 +184,12 @@ impl Answer {
     }
 
     /// The events it adds up to.
-    pub(super) fn finish(mut self, exchange: &Exchange, ordered: bool, into: &mut Sequence) -> Vec<Draft> {
+    pub(super) fn finish(
+        mut self,
+        exchange: &Exchange,
+        ordered: bool,
+        into: &mut Sequence,
+    ) -> Vec<Draft> {
         if self.stream == Some(true) {
             for frame in self.framer.finish() {
                 let lost_its_end = exchange.answer.end == Some(EndCause::NotHeld);
@@ -245,7 +251,8 @@ impl Answer {
                 Some(cause) => Some(cause_name(cause)),
                 None => Some("no end on file"),
             };
-            let told = json!({"cause": cause, "client_left": exchange.answer.client_left.then_some(true)});
+            let told =
+                json!({"cause": cause, "client_left": exchange.answer.client_left.then_some(true)});
             into.add(&mut draft, "", &told.to_string());
             found.push(draft);
         }
@@ -263,7 +270,10 @@ impl Answer {
             draft.event.side = Side::Received;
             draft.nth = Some(nth as u32);
             draft.event.line = item.place;
-            if let Some(raw) = item.output_index.and_then(|at| self.disagreement(at, &item.raw)) {
+            if let Some(raw) = item
+                .output_index
+                .and_then(|at| self.disagreement(at, &item.raw))
+            {
                 into.add(&mut draft, "streamed", &raw);
             }
             found.push(draft);
@@ -313,7 +323,9 @@ impl Answer {
 fn text_of(item: &Object<'_>, list: &str, part: u64, name: &str) -> Option<String> {
     let parts = item.array(list)?;
     let part = parts.get(usize::try_from(part).ok()?)?;
-    Object::read(part.get())?.text(name).map(std::borrow::Cow::into_owned)
+    Object::read(part.get())?
+        .text(name)
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// An object without one of its members, the others as they stand.

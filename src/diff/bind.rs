@@ -16,12 +16,18 @@ const NONE: u32 = u32::MAX;
 impl Bound {
     /// The id on the right that an id on the left is.
     pub(super) fn right(&self, left: u32) -> Option<u32> {
-        self.right_of.get(left as usize).copied().filter(|it| *it != NONE)
+        self.right_of
+            .get(left as usize)
+            .copied()
+            .filter(|it| *it != NONE)
     }
 
     /// The id on the left that an id on the right is.
     pub(super) fn left(&self, right: u32) -> Option<u32> {
-        self.left_of.get(right as usize).copied().filter(|it| *it != NONE)
+        self.left_of
+            .get(right as usize)
+            .copied()
+            .filter(|it| *it != NONE)
     }
 
     /// Whether two ids are each other's.
@@ -68,9 +74,14 @@ impl Votes {
             left_of: vec![NONE; right],
         };
         let mut votes: Vec<_> = self.votes.into_iter().collect();
-        votes.sort_by_key(|((a, b), (count, first))| (std::cmp::Reverse(*count), !same(*a, *b), *first));
+        votes.sort_by_key(|((a, b), (count, first))| {
+            (std::cmp::Reverse(*count), !same(*a, *b), *first)
+        });
         for ((a, b), _) in votes {
-            let (Some(to), Some(from)) = (bound.right_of.get_mut(a as usize), bound.left_of.get_mut(b as usize)) else {
+            let (Some(to), Some(from)) = (
+                bound.right_of.get_mut(a as usize),
+                bound.left_of.get_mut(b as usize),
+            ) else {
                 continue;
             };
             if *to == NONE && *from == NONE {

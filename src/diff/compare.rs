@@ -73,7 +73,9 @@ impl<'s> Prepared<'s> {
             })
             .collect();
         prints.sort_unstable();
-        prints.iter().fold(self.label(event), |sum, (name, print)| mix(mix(sum, *name), *print))
+        prints.iter().fold(self.label(event), |sum, (name, print)| {
+            mix(mix(sum, *name), *print)
+        })
     }
 
     /// The print of an item as if it had no id and no state of its own: what it says.
@@ -96,25 +98,41 @@ impl<'s> Prepared<'s> {
     }
 
     fn cores(&self, events: &[u32], rules: &Rules) -> Vec<u64> {
-        events.iter().filter_map(|at| self.event(*at)).map(|event| self.core(event, rules)).collect()
+        events
+            .iter()
+            .filter_map(|at| self.event(*at))
+            .map(|event| self.core(event, rules))
+            .collect()
     }
 
     fn ids(&self, event: &Event, into: &mut Vec<IdAt>) {
         into.clear();
         for part in self.sequence.part_numbers(event) {
             if let Some(Some((_, range))) = self.parts.get(part as usize) {
-                into.extend_from_slice(self.ids.get(range.start as usize..range.end as usize).unwrap_or(&[]));
+                into.extend_from_slice(
+                    self.ids
+                        .get(range.start as usize..range.end as usize)
+                        .unwrap_or(&[]),
+                );
             }
         }
         into.sort_unstable();
     }
 
     fn prints(&self, events: &[u32]) -> Vec<u64> {
-        events.iter().filter_map(|at| self.event(*at)).map(|event| self.print(event)).collect()
+        events
+            .iter()
+            .filter_map(|at| self.event(*at))
+            .map(|event| self.print(event))
+            .collect()
     }
 
     fn labels(&self, events: &[u32]) -> Vec<u64> {
-        events.iter().filter_map(|at| self.event(*at)).map(|event| self.label(event)).collect()
+        events
+            .iter()
+            .filter_map(|at| self.event(*at))
+            .map(|event| self.label(event))
+            .collect()
     }
 
     fn event(&self, at: u32) -> Option<&'s Event> {
@@ -183,7 +201,10 @@ pub(super) fn compare(left: &Sequence, right: &Sequence, options: &Options<'_>) 
         search.tell(op, x, y);
     }
     let mut found = search.found;
-    found.stopped = options.deadline.as_ref().is_some_and(super::Deadline::is_over);
+    found.stopped = options
+        .deadline
+        .as_ref()
+        .is_some_and(super::Deadline::is_over);
     found.equal = found.changes.iter().all(|it| it.op == Op::Equal);
     let pairs = (0..left.known.len() as u32).filter_map(|id| Some((id, bound.right(id)?)));
     found.ids = pairs
@@ -207,7 +228,10 @@ struct Aligner<'p, 's> {
 
 impl Aligner<'_, '_> {
     fn all(&mut self) {
-        let prints = (self.a.prints(&self.block.left), self.b.prints(&self.block.right));
+        let prints = (
+            self.a.prints(&self.block.left),
+            self.b.prints(&self.block.right),
+        );
         for run in align(&prints.0, &prints.1, self.deadline) {
             match run {
                 Run::Same(x, y, len) => self.put(Op::Equal, x..x + len, y..y + len),
@@ -222,12 +246,18 @@ impl Aligner<'_, '_> {
         }
         let left = self.block.left.get(x.clone()).unwrap_or(&[]);
         let right = self.block.right.get(y.clone()).unwrap_or(&[]);
-        let cores = (self.a.cores(left, &self.core), self.b.cores(right, &self.core));
+        let cores = (
+            self.a.cores(left, &self.core),
+            self.b.cores(right, &self.core),
+        );
         for run in align(&cores.0, &cores.1, self.deadline) {
             match run {
                 Run::Same(p, q, len) => self.pairs(x.start + p, y.start + q, len),
                 Run::Other(p, q) => {
-                    self.by_label(x.start + p.start..x.start + p.end, y.start + q.start..y.start + q.end);
+                    self.by_label(
+                        x.start + p.start..x.start + p.end,
+                        y.start + q.start..y.start + q.end,
+                    );
                 }
             }
         }
@@ -241,7 +271,10 @@ impl Aligner<'_, '_> {
             match run {
                 Run::Same(p, q, len) => self.pairs(x.start + p, y.start + q, len),
                 Run::Other(p, q) => {
-                    self.one_sided(x.start + p.start..x.start + p.end, y.start + q.start..y.start + q.end);
+                    self.one_sided(
+                        x.start + p.start..x.start + p.end,
+                        y.start + q.start..y.start + q.end,
+                    );
                 }
             }
         }
@@ -269,21 +302,34 @@ impl Aligner<'_, '_> {
     }
 }
 
-fn bind(a: &Prepared<'_>, b: &Prepared<'_>, found: &Difference, raw: &[(Op, Range<u32>, Range<u32>)]) -> Bound {
+fn bind(
+    a: &Prepared<'_>,
+    b: &Prepared<'_>,
+    found: &Difference,
+    raw: &[(Op, Range<u32>, Range<u32>)],
+) -> Bound {
     let mut votes = Votes::default();
     let (mut x, mut y) = (Vec::new(), Vec::new());
-    for (_, left, right) in raw.iter().filter(|(op, _, _)| matches!(op, Op::Equal | Op::Replace)) {
+    for (_, left, right) in raw
+        .iter()
+        .filter(|(op, _, _)| matches!(op, Op::Equal | Op::Replace))
+    {
         for (i, j) in left.clone().zip(right.clone()) {
-            if let (Some(left), Some(right)) = (found.left_event(i, a.sequence), found.right_event(j, b.sequence)) {
+            if let (Some(left), Some(right)) = (
+                found.left_event(i, a.sequence),
+                found.right_event(j, b.sequence),
+            ) {
                 a.ids(left, &mut x);
                 b.ids(right, &mut y);
                 votes.take(&x, &y);
             }
         }
     }
-    votes.count(a.sequence.known.len(), b.sequence.known.len(), |left, right| {
-        a.sequence.known.text(left) == b.sequence.known.text(right)
-    })
+    votes.count(
+        a.sequence.known.len(),
+        b.sequence.known.len(),
+        |left, right| a.sequence.known.text(left) == b.sequence.known.text(right),
+    )
 }
 
 struct Search<'p, 's, 'o> {
@@ -328,7 +374,10 @@ impl Search<'_, '_, '_> {
         };
         self.a.ids(left, x);
         self.b.ids(right, y);
-        x.len() == y.len() && x.iter().zip(y).all(|(x, y)| x.place == y.place && self.bound.agrees(x.id, y.id))
+        x.len() == y.len()
+            && x.iter()
+                .zip(y)
+                .all(|(x, y)| x.place == y.place && self.bound.agrees(x.id, y.id))
     }
 
     fn replace(&mut self, i: u32, j: u32) {
@@ -343,7 +392,12 @@ impl Search<'_, '_, '_> {
         ) else {
             return (Vec::new(), 0);
         };
-        if self.options.deadline.as_ref().is_some_and(super::Deadline::is_over) {
+        if self
+            .options
+            .deadline
+            .as_ref()
+            .is_some_and(super::Deadline::is_over)
+        {
             return (Vec::new(), 1);
         }
         let (a, b) = (self.a.sequence, self.b.sequence);
@@ -365,8 +419,11 @@ impl Search<'_, '_, '_> {
             })
         };
         for part in a.part_numbers(left) {
-            let Some(own) = a.parts.get(part as usize) else { continue };
-            let other = named(b, right, a.names.text(own.name)).and_then(|it| b.parts.get(it as usize));
+            let Some(own) = a.parts.get(part as usize) else {
+                continue;
+            };
+            let other =
+                named(b, right, a.names.text(own.name)).and_then(|it| b.parts.get(it as usize));
             on_part(a, own, |path, node| match (node, other) {
                 (Some(node), Some(other)) => {
                     if !self.is_aside(path, node) {
@@ -377,7 +434,9 @@ impl Search<'_, '_, '_> {
                         });
                     }
                 }
-                (Some(node), None) if !self.is_aside(path, node) => compare.one_sided(path, node, true),
+                (Some(node), None) if !self.is_aside(path, node) => {
+                    compare.one_sided(path, node, true);
+                }
                 (Some(_), None) => {}
                 (None, other) => {
                     let other = other.map_or("", |it| &it.raw);
@@ -386,10 +445,14 @@ impl Search<'_, '_, '_> {
             });
         }
         for part in b.part_numbers(right) {
-            let Some(own) = b.parts.get(part as usize) else { continue };
+            let Some(own) = b.parts.get(part as usize) else {
+                continue;
+            };
             if named(a, left, b.names.text(own.name)).is_none() {
                 on_part(b, own, |path, node| match node {
-                    Some(node) if !self.is_aside(path, node) => compare.one_sided(path, node, false),
+                    Some(node) if !self.is_aside(path, node) => {
+                        compare.one_sided(path, node, false);
+                    }
                     Some(_) => {}
                     None => compare.bytes(path, "", &own.raw),
                 });
@@ -402,7 +465,14 @@ impl Search<'_, '_, '_> {
         path.parent.is_some() && (self.rules.aside(path, false) || self.rules.nothing(node, false))
     }
 
-    fn push(&mut self, op: Op, left: Range<u32>, right: Range<u32>, details: Vec<Detail>, more: usize) {
+    fn push(
+        &mut self,
+        op: Op,
+        left: Range<u32>,
+        right: Range<u32>,
+        details: Vec<Detail>,
+        more: usize,
+    ) {
         if let Some(last) = self.found.changes.last_mut()
             && op != Op::Replace
             && last.op == op

@@ -21,12 +21,19 @@ pub(super) fn read<R: Read>(rollout: &Rollout, mut reader: R) -> io::Result<Sequ
         ..Sequence::default()
     };
     into.lanes.push(Lane {
-        name: rollout.meta.thread_id.clone().unwrap_or_else(|| "main".to_owned()),
+        name: rollout
+            .meta
+            .thread_id
+            .clone()
+            .unwrap_or_else(|| "main".to_owned()),
         child: rollout.meta.parent_thread.is_some(),
         ..Lane::default()
     });
     if rollout.files.len() > 1 || rollout.incomplete {
-        into.notes.push("its history begins in another file; only this file's own lines are compared".to_owned());
+        into.notes.push(
+            "its history begins in another file; only this file's own lines are compared"
+                .to_owned(),
+        );
     }
     if rollout.era == Era::E0 {
         let mut text = String::new();
@@ -51,7 +58,8 @@ pub(super) fn read<R: Read>(rollout: &Rollout, mut reader: R) -> io::Result<Sequ
 
 fn document(into: &mut Sequence, text: &str) {
     let Some(object) = Object::read(text.trim()) else {
-        into.notes.push("the document is torn; nothing of it is compared".to_owned());
+        into.notes
+            .push("the document is torn; nothing of it is compared".to_owned());
         return;
     };
     if let Some(session) = object.get("session") {
@@ -78,7 +86,10 @@ pub(super) fn line(into: &mut Sequence, value: &str, line: LineNo) -> Option<Dra
         Some(payload) => {
             let inner = Object::read(payload.get()).unwrap_or_default();
             let name = if &*kind == "event_msg" {
-                format!("line event_msg.{}", clip(&inner.text("type").unwrap_or_default()))
+                format!(
+                    "line event_msg.{}",
+                    clip(&inner.text("type").unwrap_or_default())
+                )
             } else {
                 format!("line {}", clip(&kind))
             };
@@ -121,7 +132,9 @@ pub(super) fn read_beside<R: Read>(reader: R) -> io::Result<Sequence> {
         let (bytes, _) = trim(&read);
         let text = String::from_utf8_lossy(bytes);
         for value in Values::new(&text).flatten() {
-            let Some(object) = Object::read(value) else { continue };
+            let Some(object) = Object::read(value) else {
+                continue;
+            };
             let kind = object.text("kind");
             let path = object.text("path").unwrap_or_default();
             if kind.as_deref() == Some("rollout_file") {
@@ -136,7 +149,9 @@ pub(super) fn read_beside<R: Read>(reader: R) -> io::Result<Sequence> {
             if kind.as_deref() != Some("rollout") {
                 continue;
             }
-            let Some(value) = object.get("value") else { continue };
+            let Some(value) = object.get("value") else {
+                continue;
+            };
             let fresh = into.lanes.len() as u32;
             let lane = *lanes.entry(path.clone().into_owned()).or_insert_with(|| {
                 into.lanes.push(Lane {

@@ -16,12 +16,23 @@ const MAX_SEARCH: usize = 4_000_000;
 pub(super) enum Told {
     /// The conversation holds it, the request does not carry it.
     Dropped(ItemIndex),
-    /// It is new: the part of `input` it is. `placed` says that known items follow it, and the part it stands behind.
+    /// It is new: the part of `input` it is. `placed` says where.
     Added {
         part: usize,
         item: ItemIndex,
-        placed: Option<Option<usize>>,
+        placed: Placed,
     },
+}
+
+/// Where a new item was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// Behind all that is known.
+    AtEnd,
+    /// In front of it.
+    InFront,
+    /// Inside of it, behind this part of `input`.
+    Behind(usize),
 }
 
 #[derive(Clone, Copy)]
@@ -64,16 +75,28 @@ impl<'a> History<'a> {
     pub(super) fn request(&mut self, at: usize, exchange: &Exchange, alone: bool) -> Vec<Told> {
         let recording = self.recording;
         let mut lane = self.lanes.remove(&exchange.lane).unwrap_or_default();
-        if let Some(before) = lane.pending.take().and_then(|it| recording.exchanges.get(it)) {
+        if let Some(before) = lane
+            .pending
+            .take()
+            .and_then(|it| recording.exchanges.get(it))
+        {
             let answer = &before.answer;
-            let firm = matches!(answer.terminal, Some(Terminal::Completed | Terminal::Incomplete));
-            lane.history.extend(answer.done.iter().map(|item| Known { item: *item, firm }));
+            let firm = matches!(
+                answer.terminal,
+                Some(Terminal::Completed | Terminal::Incomplete)
+            );
+            lane.history
+                .extend(answer.done.iter().map(|item| Known { item: *item, firm }));
             if let Some(response) = answer.response {
                 lane.ends.insert(response, lane.history.len());
             }
         }
         let base = match (exchange.request.previous, exchange.request.conversation) {
-            (Some(previous), _) => lane.ends.get(&previous).copied().unwrap_or(lane.history.len()),
+            (Some(previous), _) => lane
+                .ends
+                .get(&previous)
+                .copied()
+                .unwrap_or(lane.history.len()),
             (None, Some(_)) => lane.history.len(),
             (None, None) => 0,
         };
@@ -90,7 +113,9 @@ impl<'a> History<'a> {
             .zip(same)
             .map(|(item, same)| Known {
                 // an item that is spelled anew goes by its first spelling
-                item: same.and_then(|at| known.get(at)).map_or(*item, |it| it.item),
+                item: same
+                    .and_then(|at| known.get(at))
+                    .map_or(*item, |it| it.item),
                 firm: true,
             })
             .collect();
@@ -106,7 +131,11 @@ impl<'a> History<'a> {
         let same = |known: &Known, item: &ItemIndex| {
             known.item == *item || self.print(known.item) == self.print(*item)
         };
-        let front = known.iter().zip(input).take_while(|(known, item)| same(known, item)).count();
+        let front = known
+            .iter()
+            .zip(input)
+            .take_while(|(known, item)| same(known, item))
+            .count();
         let rest = known.get(front..).unwrap_or(&[]);
         let more = input.get(front..).unwrap_or(&[]);
         let left: Vec<u64> = rest.iter().map(|it| self.print(it.item)).collect();
@@ -130,11 +159,19 @@ impl<'a> History<'a> {
                 continue;
             }
             let part = front + at;
-            let Some(&item) = input.get(part) else { continue };
-            let placed = last_kept.filter(|last| at < *last).map(|_| part.checked_sub(1));
+            let Some(&item) = input.get(part) else {
+                continue;
+            };
+            let placed = match part.checked_sub(1) {
+                _ if last_kept.is_none_or(|last| at > last) => Placed::AtEnd,
+                None => Placed::InFront,
+                Some(before) => Placed::Behind(before),
+            };
             told.push(Told::Added { part, item, placed });
         }
-        let same = (0..front).map(Some).chain(kept.iter().map(|it| it.map(|at| front + at)));
+        let same = (0..front)
+            .map(Some)
+            .chain(kept.iter().map(|it| it.map(|at| front + at)));
         (told, same.collect())
     }
 
@@ -148,7 +185,9 @@ impl<'a> History<'a> {
     /// The same for the n-th item that an answer finished.
     pub(super) fn answered(&mut self, exchange: &Exchange, drafts: &[Draft]) {
         for draft in drafts {
-            let item = draft.nth.and_then(|nth| exchange.answer.done.get(nth as usize));
+            let item = draft
+                .nth
+                .and_then(|nth| exchange.answer.done.get(nth as usize));
             if let Some(item) = item {
                 self.stands(*item, draft);
             }
@@ -157,11 +196,18 @@ impl<'a> History<'a> {
 
     /// How an item is spelled.
     pub(super) fn text(&self, item: ItemIndex, from: &Sequence) -> String {
-        let part = self.texts.get(&item).and_then(|it| from.parts.get(*it as usize));
+        let part = self
+            .texts
+            .get(&item)
+            .and_then(|it| from.parts.get(*it as usize));
         if let Some(part) = part {
             return part.raw.to_string();
         }
-        let kind = self.recording.items.get(item).map_or("item", |it| it.kind.name());
+        let kind = self
+            .recording
+            .items
+            .get(item)
+            .map_or("item", |it| it.kind.name());
         serde_json::json!({"type": kind}).to_string()
     }
 }
@@ -170,7 +216,7 @@ fn whole(input: &[ItemIndex]) -> Vec<Told> {
     let added = |(part, item): (usize, &ItemIndex)| Told::Added {
         part,
         item: *item,
-        placed: None,
+        placed: Placed::AtEnd,
     };
     input.iter().enumerate().map(added).collect()
 }
@@ -202,7 +248,9 @@ fn matches(left: &[u64], right: &[u64]) -> Vec<Option<usize>> {
     }
     let mut from = 0;
     for (at, print) in right.iter().enumerate() {
-        let Some(places) = places.get(print) else { continue };
+        let Some(places) = places.get(print) else {
+            continue;
+        };
         let next = places.partition_point(|it| *it < from);
         if let Some(place) = places.get(next) {
             set(at, *place);
@@ -218,11 +266,17 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_found_in_order() {
-        assert_eq!(matches(&[1, 2, 3], &[9, 1, 3, 4]), [None, Some(0), Some(2), None]);
+        assert_eq!(
+            matches(&[1, 2, 3], &[9, 1, 3, 4]),
+            [None, Some(0), Some(2), None]
+        );
         assert_eq!(matches(&[], &[1]), [None]);
         let left: Vec<u64> = (0..3000).collect();
         let right: Vec<u64> = (1..3001).collect();
         let found = matches(&left, &right);
-        assert_eq!((found[0], found[2998], found[2999]), (Some(1), Some(2999), None));
+        assert_eq!(
+            (found[0], found[2998], found[2999]),
+            (Some(1), Some(2999), None)
+        );
     }
 }

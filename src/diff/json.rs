@@ -163,7 +163,15 @@ mod tests {
         assert_eq!(members[1].1, Node::Text(r"x\n\ud800".into()));
         assert_eq!(members[3].1, Node::Object(Vec::new()));
         for text in [
-            "", "{", "[1,]", "{\"a\"}", "[1] 2", "tru", "\"a", "[2024-01-01]", "\"\\",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "[1] 2",
+            "tru",
+            "\"a",
+            "[2024-01-01]",
+            "\"\\",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

@@ -77,7 +77,8 @@ pub(super) fn is_id(path: &Path<'_>) -> bool {
     let name = path.name();
     if name == "id" {
         // ids of prompts, files and tools in a request are the user's own words
-        return path.top() != "request" || path.depth() == 3 && path.parent.is_some_and(|it| it.name() == "conversation");
+        return path.top() != "request"
+            || path.depth() == 3 && path.parent.is_some_and(|it| it.name() == "conversation");
     }
     IDS.binary_search(&name).is_ok()
 }
@@ -122,7 +123,10 @@ impl Lens<'_> {
             };
             let start = at + start;
             let word = bytes.get(start..).unwrap_or(&[]);
-            let length = word.iter().position(|byte| !part(*byte)).unwrap_or(word.len());
+            let length = word
+                .iter()
+                .position(|byte| !part(*byte))
+                .unwrap_or(word.len());
             at = start + length;
             let word = text.get(start..at).unwrap_or("");
             if length >= SHORTEST && word.contains(['_', '-']) && self.names_an_id(word) {
@@ -143,7 +147,13 @@ impl Lens<'_> {
     }
 
     /// A number for what counts of a value, without its ids, which are put into `ids`.
-    pub(super) fn print(&self, node: &Node<'_>, path: &Path<'_>, quoted: bool, ids: &mut Vec<IdAt>) -> u64 {
+    pub(super) fn print(
+        &self,
+        node: &Node<'_>,
+        path: &Path<'_>,
+        quoted: bool,
+        ids: &mut Vec<IdAt>,
+    ) -> u64 {
         match node {
             Node::Null => 1,
             Node::Flag(flag) => 2 + u64::from(*flag),
@@ -173,7 +183,9 @@ impl Lens<'_> {
                     prints.push((path.hash, self.print(node, &path, quoted, ids)));
                 }
                 prints.sort_unstable();
-                prints.iter().fold(8, |sum, (key, value)| mix(mix(sum, *key), *value))
+                prints
+                    .iter()
+                    .fold(8, |sum, (key, value)| mix(mix(sum, *key), *value))
             }
         }
     }
@@ -346,7 +358,9 @@ const HEADER: [&str; 8] = [
 /// The output of a Codex tool without chunk id and wall time: only in its header, not in what the tool wrote.
 pub(super) fn without_times(text: &str) -> Cow<'_, str> {
     if let Some(rest) = text.strip_prefix("aborted by user after ")
-        && rest.strip_suffix('s').is_some_and(|it| it.parse::<f64>().is_ok())
+        && rest
+            .strip_suffix('s')
+            .is_some_and(|it| it.parse::<f64>().is_ok())
     {
         return Cow::Borrowed("aborted by user after …");
     }
@@ -398,12 +412,18 @@ mod tests {
             "Wall time: …\naborted by user"
         );
         assert_eq!(without_times("ok\nWall time: 3"), "ok\nWall time: 3");
-        assert_eq!(without_times("aborted by user after 3.8s"), "aborted by user after …");
+        assert_eq!(
+            without_times("aborted by user after 3.8s"),
+            "aborted by user after …"
+        );
     }
 
     fn print(item: &str, known: &Interner) -> (u64, Vec<IdAt>) {
         let rules = Rules::default();
-        let lens = Lens { rules: &rules, known };
+        let lens = Lens {
+            rules: &rules,
+            known,
+        };
         let mut ids = Vec::new();
         let print = lens.print(&parse(item).unwrap(), &Path::root("item"), false, &mut ids);
         (print, ids)

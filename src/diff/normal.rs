@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Options;
 use super::compare::on_part;
 use super::lens::Lens;
 use super::order::alone;
 use super::sequence::{Event, Sequence};
-use super::Options;
 use crate::wire::raw::push_string;
 
 /// Names for ids in the order in which they appear.
@@ -68,7 +68,9 @@ pub(super) fn line(
                 text.push_str(&part.raw);
                 return true;
             };
-            if path.parent.is_some() && (lens.rules.aside(path, false) || lens.rules.nothing(node, false)) {
+            if path.parent.is_some()
+                && (lens.rules.aside(path, false) || lens.rules.nothing(node, false))
+            {
                 return false;
             }
             lens.spell(&mut text, node, path, false, name);

@@ -24,7 +24,8 @@ fn canonical(sequence: &Sequence) -> Vec<u32> {
 
 /// Which lane on the right is which on the left, in the order in which they are compared.
 fn pairs(left: &Sequence, right: &Sequence) -> Vec<(Option<u32>, Option<u32>)> {
-    let mut pairs: Vec<(u32, Option<u32>)> = canonical(left).into_iter().map(|it| (it, None)).collect();
+    let mut pairs: Vec<(u32, Option<u32>)> =
+        canonical(left).into_iter().map(|it| (it, None)).collect();
     let mut free = canonical(right);
     let tests: [fn(&super::Lane, &super::Lane) -> bool; 4] = [
         |a, b| a.name == b.name && !a.name.starts_with("lane-") && a.name != "main",
@@ -34,19 +35,32 @@ fn pairs(left: &Sequence, right: &Sequence) -> Vec<(Option<u32>, Option<u32>)> {
     ];
     for test in tests {
         for (lane, slot) in pairs.iter_mut().filter(|(_, slot)| slot.is_none()) {
-            let Some(own) = left.lanes.get(*lane as usize) else { continue };
-            let found = free.iter().position(|other| right.lanes.get(*other as usize).is_some_and(|it| test(own, it)));
+            let Some(own) = left.lanes.get(*lane as usize) else {
+                continue;
+            };
+            let found = free.iter().position(|other| {
+                right
+                    .lanes
+                    .get(*other as usize)
+                    .is_some_and(|it| test(own, it))
+            });
             *slot = found.map(|at| free.remove(at));
         }
     }
-    let mut all: Vec<(Option<u32>, Option<u32>)> = pairs.into_iter().map(|(a, b)| (Some(a), b)).collect();
+    let mut all: Vec<(Option<u32>, Option<u32>)> =
+        pairs.into_iter().map(|(a, b)| (Some(a), b)).collect();
     all.extend(free.into_iter().map(|it| (None, Some(it))));
     all.push((Some(NO_LANE), Some(NO_LANE)));
     all
 }
 
 /// The blocks that are compared one after another.
-pub(super) fn blocks(left: &Sequence, right: &Sequence, rules: &Rules, ordered: bool) -> Vec<Block> {
+pub(super) fn blocks(
+    left: &Sequence,
+    right: &Sequence,
+    rules: &Rules,
+    ordered: bool,
+) -> Vec<Block> {
     if ordered {
         return vec![Block {
             left: counted(left, rules),
@@ -71,7 +85,10 @@ pub(super) fn alone(sequence: &Sequence, rules: &Rules, ordered: bool) -> Vec<u3
     }
     let mut lanes = by_lane(sequence, rules);
     let order = canonical(sequence).into_iter().chain([NO_LANE]);
-    order.filter_map(|lane| lanes.remove(&lane)).flatten().collect()
+    order
+        .filter_map(|lane| lanes.remove(&lane))
+        .flatten()
+        .collect()
 }
 
 fn counts(sequence: &Sequence, at: usize, rules: &Rules) -> bool {
@@ -84,7 +101,10 @@ fn counts(sequence: &Sequence, at: usize, rules: &Rules) -> bool {
 }
 
 fn counted(sequence: &Sequence, rules: &Rules) -> Vec<u32> {
-    (0..sequence.events.len()).filter(|at| counts(sequence, *at, rules)).map(|at| at as u32).collect()
+    (0..sequence.events.len())
+        .filter(|at| counts(sequence, *at, rules))
+        .map(|at| at as u32)
+        .collect()
 }
 
 fn by_lane(sequence: &Sequence, rules: &Rules) -> BTreeMap<u32, Vec<u32>> {
@@ -105,7 +125,9 @@ fn by_call(sequence: &Sequence, events: &mut [u32]) {
     let mut opened: BTreeMap<u32, usize> = BTreeMap::new();
     let mut slots: Vec<usize> = Vec::new();
     for at in 0..=events.len() {
-        let event = events.get(at).and_then(|it| sequence.events.get(*it as usize));
+        let event = events
+            .get(at)
+            .and_then(|it| sequence.events.get(*it as usize));
         match event {
             Some(event) if event.call.is_some() && !event.is_call && event.what != What::Half => {
                 slots.push(at);
@@ -125,14 +147,24 @@ fn by_call(sequence: &Sequence, events: &mut [u32]) {
     }
 }
 
-fn sort_slots(sequence: &Sequence, events: &mut [u32], slots: &[usize], opened: &BTreeMap<u32, usize>) {
+fn sort_slots(
+    sequence: &Sequence,
+    events: &mut [u32],
+    slots: &[usize],
+    opened: &BTreeMap<u32, usize>,
+) {
     if slots.len() < 2 {
         return;
     }
-    let mut held: Vec<u32> = slots.iter().filter_map(|at| events.get(*at).copied()).collect();
+    let mut held: Vec<u32> = slots
+        .iter()
+        .filter_map(|at| events.get(*at).copied())
+        .collect();
     held.sort_by_key(|at| {
         let call = sequence.events.get(*at as usize).and_then(|it| it.call);
-        call.and_then(|it| opened.get(&it)).copied().unwrap_or(usize::MAX)
+        call.and_then(|it| opened.get(&it))
+            .copied()
+            .unwrap_or(usize::MAX)
     });
     for (slot, event) in slots.iter().zip(held) {
         if let Some(slot) = events.get_mut(*slot) {

@@ -87,10 +87,21 @@ pub fn requests(sequence: &Sequence, rules: &Rules) -> Vec<Step> {
                     }
                     at += 1;
                 }
-                step.owed = lane.open.values().filter(|(_, firm)| *firm).map(|(event, _)| *event).collect();
+                step.owed = lane
+                    .open
+                    .values()
+                    .filter(|(_, firm)| *firm)
+                    .map(|(event, _)| *event)
+                    .collect();
                 step.owed.sort_unstable();
                 if let Some(before) = lane.last {
-                    step.changed = changed(sequence, rules, &bound, (before, index), lane.response.as_deref());
+                    step.changed = changed(
+                        sequence,
+                        rules,
+                        &bound,
+                        (before, index),
+                        lane.response.as_deref(),
+                    );
                 }
                 lane.last = Some(index);
                 lane.fresh.clear();
@@ -112,7 +123,8 @@ pub fn requests(sequence: &Sequence, rules: &Rules) -> Vec<Step> {
             }
             What::Response => {
                 let raw = sequence.parts(event).next().map_or("", |(_, raw)| raw);
-                lane.response = Object::read(raw).and_then(|it| it.text("id").map(std::borrow::Cow::into_owned));
+                lane.response = Object::read(raw)
+                    .and_then(|it| it.text("id").map(std::borrow::Cow::into_owned));
             }
             _ => {}
         }
@@ -159,7 +171,10 @@ fn changed(
         let event = sequence.events.get(event as usize);
         let numbers = event.map(|it| sequence.part_numbers(it).collect::<Vec<_>>());
         let numbers = numbers.unwrap_or_default();
-        numbers.iter().filter_map(|it| sequence.parts.get(*it as usize)).collect()
+        numbers
+            .iter()
+            .filter_map(|it| sequence.parts.get(*it as usize))
+            .collect()
     };
     let (old, new) = (parts(before), parts(now));
     let skips = |path: &Path<'_>, node: &Node<'_>| {
@@ -181,7 +196,10 @@ fn changed(
             }
         });
     }
-    for own in new.iter().filter(|own| old.iter().all(|it| it.name != own.name)) {
+    for own in new
+        .iter()
+        .filter(|own| old.iter().all(|it| it.name != own.name))
+    {
         on_part(sequence, own, |path, node| {
             if let Some(node) = node.filter(|it| !skips(path, it)) {
                 compare.one_sided(path, node, false);
@@ -189,6 +207,8 @@ fn changed(
         });
     }
     let mut found = compare.found;
-    found.retain(|it| it.path != "previous_response_id" || it.right.is_none() || it.right.as_deref() != response);
+    found.retain(|it| {
+        it.path != "previous_response_id" || it.right.is_none() || it.right.as_deref() != response
+    });
     found
 }

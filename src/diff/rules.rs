@@ -51,7 +51,10 @@ pub const ROWS: [Row; 13] = [
     row(
         "metadata",
         "what clients say about themselves",
-        &["client_metadata", "internal_chat_message_metadata_passthrough"],
+        &[
+            "client_metadata",
+            "internal_chat_message_metadata_passthrough",
+        ],
     ),
     row("headers", "headers of requests", &[]),
     row(
@@ -59,7 +62,11 @@ pub const ROWS: [Row; 13] = [
         "rate limits, as frames and as members",
         &["rate_limits"],
     ),
-    row("keep-alives", "comments and events that keep a connection alive", &[]),
+    row(
+        "keep-alives",
+        "comments and events that keep a connection alive",
+        &[],
+    ),
     row(
         "codex-output",
         "in outputs of Codex tools: 'Chunk ID', wall times, metadata.duration_seconds",
@@ -101,7 +108,9 @@ pub enum RuleError {
     #[error("'{0}' is no path")]
     NoPath(String),
     /// The row exists only where events are compared one by one.
-    #[error("'{0}' is not compared in the layer of meaning, where streamed pieces are put together")]
+    #[error(
+        "'{0}' is not compared in the layer of meaning, where streamed pieces are put together"
+    )]
     NotInMeaning(String),
 }
 
@@ -164,7 +173,9 @@ impl Rules {
     /// # Errors
     /// See [`RuleError`]; `streamed` says whether events are compared one by one.
     pub fn keep(&mut self, path: &str, streamed: bool) -> Result<(), RuleError> {
-        let row = ROWS.iter().find(|row| row.name == path || row.members.contains(&path));
+        let row = ROWS
+            .iter()
+            .find(|row| row.name == path || row.members.contains(&path));
         if row.is_some_and(|row| !row.meaning) && !streamed {
             return Err(RuleError::NotInMeaning(path.to_owned()));
         }
@@ -224,7 +235,8 @@ impl Rules {
         {
             return true;
         }
-        if name == "headers" && path.depth() == 2 && path.top() == "request" && self.row_at(HEADERS) {
+        if name == "headers" && path.depth() == 2 && path.top() == "request" && self.row_at(HEADERS)
+        {
             return true;
         }
         if self.disk && !quoted && path.depth() == 2 && matches!(name, "id" | "status" | "placed") {
@@ -399,10 +411,20 @@ mod tests {
             rules.ignore(path).unwrap();
             rules.aside(&text, false)
         };
-        for path in ["text", "item.content[0].text", "content.*.text", "*.*.*.text"] {
+        for path in [
+            "text",
+            "item.content[0].text",
+            "content.*.text",
+            "*.*.*.text",
+        ] {
             assert!(means(path), "{path}");
         }
-        for path in ["item", "content", "content[1].text", "request.content[0].text"] {
+        for path in [
+            "item",
+            "content",
+            "content[1].text",
+            "request.content[0].text",
+        ] {
             assert!(!means(path), "{path}");
         }
         assert!(Rules::default().ignore("a..b").is_err());

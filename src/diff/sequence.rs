@@ -294,8 +294,12 @@ impl Sequence {
         let mut text = label.role.as_deref().unwrap_or("").to_owned();
         text.push('\0');
         // ids differ from recording to recording
-        for word in label.text.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c))) {
-            let bare = word.trim_end_matches(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)));
+        for word in label
+            .text
+            .split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)))
+        {
+            let bare =
+                word.trim_end_matches(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)));
             if self.known.find(bare.as_bytes()).is_none() {
                 text.push_str(word);
             }
@@ -319,7 +323,8 @@ impl About {
         let role = text("role");
         let mut name = text("type");
         if name.is_empty() {
-            name = if role.is_empty() { "item" } else { "message" }.to_owned();
+            let bare = if role.is_empty() { "item" } else { "message" };
+            bare.clone_into(&mut name);
         }
         let kind = ItemKind::from_type(&name);
         let call = ["call_id", "approval_request_id"]

@@ -99,10 +99,19 @@ impl Compare<'_> {
     }
 
     /// Compares two values at one place.
-    pub(super) fn values(&mut self, left: &Node<'_>, right: &Node<'_>, path: &Path<'_>, quoted: bool) {
+    pub(super) fn values(
+        &mut self,
+        left: &Node<'_>,
+        right: &Node<'_>,
+        path: &Path<'_>,
+        quoted: bool,
+    ) {
         match (left, right) {
             (Node::Text(a), Node::Text(b)) => {
-                let seen = (self.left.text(path, a, quoted), self.right.text(path, b, quoted));
+                let seen = (
+                    self.left.text(path, a, quoted),
+                    self.right.text(path, b, quoted),
+                );
                 match seen {
                     (Seen::Id(a), Seen::Id(b)) => self.ids(path, &a, &b),
                     (Seen::Json(a), Seen::Json(b)) => self.values(&a, &b, path, true),
@@ -113,7 +122,9 @@ impl Compare<'_> {
             (Node::Object(a), Node::Object(b)) => {
                 for (key, value) in a {
                     let path = path.key(key);
-                    if self.left.rules.aside(&path, quoted) || self.left.rules.nothing(value, quoted) {
+                    if self.left.rules.aside(&path, quoted)
+                        || self.left.rules.nothing(value, quoted)
+                    {
                         continue;
                     }
                     match find(b, key).filter(|it| !self.right.rules.nothing(it, quoted)) {
@@ -123,7 +134,9 @@ impl Compare<'_> {
                 }
                 for (key, value) in b {
                     let path = path.key(key);
-                    if self.right.rules.aside(&path, quoted) || self.right.rules.nothing(value, quoted) {
+                    if self.right.rules.aside(&path, quoted)
+                        || self.right.rules.nothing(value, quoted)
+                    {
                         continue;
                     }
                     if find(a, key).is_none_or(|it| self.left.rules.nothing(it, quoted)) {
@@ -144,7 +157,9 @@ impl Compare<'_> {
         let prints = |compare: &Self, list: &[Node<'_>], is_left: bool| -> Vec<u64> {
             // the place within the list shall not count
             let place = path.index(0);
-            list.iter().map(|it| compare.print(&place, it, quoted, is_left)).collect()
+            list.iter()
+                .map(|it| compare.print(&place, it, quoted, is_left))
+                .collect()
         };
         let ops = if left.len().max(right.len()) > MAX_LIST {
             vec![DiffOp::Replace {
@@ -207,7 +222,9 @@ impl Compare<'_> {
         if self.bound.agrees(a, b) {
             return;
         }
-        let text = |known: &crate::ids::Interner, id: u32| String::from_utf8_lossy(known.text(id)).into_owned();
+        let text = |known: &crate::ids::Interner, id: u32| {
+            String::from_utf8_lossy(known.text(id)).into_owned()
+        };
         let kind = Kind::Id {
             left_is: self.bound.right(a).map(|it| text(self.right.known, it)),
             right_is: self.bound.left(b).map(|it| text(self.left.known, it)),
@@ -245,6 +262,13 @@ fn pieces<'t>(lens: Lens<'_>, text: &'t str) -> Vec<Result<&'t str, &'t str>> {
     found
 }
 
-fn find<'n, 'a>(members: &'n [(std::borrow::Cow<'a, str>, Node<'a>)], key: &str) -> Option<&'n Node<'a>> {
-    members.iter().rev().find(|(name, _)| name == key).map(|(_, node)| node)
+fn find<'n, 'a>(
+    members: &'n [(std::borrow::Cow<'a, str>, Node<'a>)],
+    key: &str,
+) -> Option<&'n Node<'a>> {
+    members
+        .iter()
+        .rev()
+        .find(|(name, _)| name == key)
+        .map(|(_, node)| node)
 }

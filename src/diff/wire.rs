@@ -8,21 +8,25 @@ use serde_json::json;
 
 use super::answer::{Answer, clip};
 use super::disk;
-use super::history::{History, Told};
+use super::history::{History, Placed, Told};
 use super::rules::{BESIDE, OTHER};
 use super::sequence::{Draft, Lane, NO_LANE, Origin, Sequence, Side, What};
 use super::{Layer, Reading};
 use crate::ids::LineNo;
 use crate::session::body::{Bases, Stored, stored};
 use crate::session::exchange::{self, Exchange, Purpose, Recording, Transport};
-use crate::session::lanes::Headers;
 use crate::session::format::HeaderLines;
+use crate::session::lanes::Headers;
 use crate::wire::lines::{LineReader, Values, trim};
 use crate::wire::raw::{Object, push_string};
 use crate::wire::request::{Input, RequestHead};
 
 /// Reads the sequence of a recording; `reader` gives its file once more.
-pub(super) fn read<R: Read>(recording: &Recording, reader: R, reading: &Reading) -> io::Result<Sequence> {
+pub(super) fn read<R: Read>(
+    recording: &Recording,
+    reader: R,
+    reading: &Reading,
+) -> io::Result<Sequence> {
     let mut walk = Walk::new(recording, reading);
     let mut lines = LineReader::new(reader);
     while let Some(line) = lines.next_line()? {
@@ -62,7 +66,10 @@ impl<'a> Walk<'a> {
             ..Sequence::default()
         };
         for (at, lane) in recording.lanes.iter().enumerate() {
-            let mut own = recording.exchanges.iter().filter(|it| it.lane as usize == at);
+            let mut own = recording
+                .exchanges
+                .iter()
+                .filter(|it| it.lane as usize == at);
             into.lanes.push(Lane {
                 name: lane.name.clone(),
                 child: lane.parent.is_some(),
@@ -94,7 +101,9 @@ impl<'a> Walk<'a> {
         match &*kind {
             "request" => self.request(object, line),
             "response" => {
-                let status = object.number("status").and_then(|it| u16::try_from(it).ok());
+                let status = object
+                    .number("status")
+                    .and_then(|it| u16::try_from(it).ok());
                 if let Some((_, answer)) = number.and_then(|it| self.live.get_mut(&it)) {
                     answer.status = status;
                 }
@@ -129,8 +138,14 @@ impl<'a> Walk<'a> {
         } else {
             let source = object.text("source").unwrap_or_default();
             let inner = Object::read(value).unwrap_or_default();
-            let name = ["type", "method", "kind"].iter().find_map(|key| inner.text(key));
-            let label = format!("client_event {} {}", clip(&source), clip(&name.unwrap_or_default()));
+            let name = ["type", "method", "kind"]
+                .iter()
+                .find_map(|key| inner.text(key));
+            let label = format!(
+                "client_event {} {}",
+                clip(&source),
+                clip(&name.unwrap_or_default())
+            );
             let mut draft = self.into.draft(What::ClientEvent, &label);
             self.into.add(&mut draft, "", value);
             Some(draft)
@@ -151,7 +166,11 @@ impl<'a> Walk<'a> {
             _ => None,
         };
         let recording = self.recording;
-        let Some(exchange) = recording.exchanges.get(self.next).filter(|it| it.line == line) else {
+        let Some(exchange) = recording
+            .exchanges
+            .get(self.next)
+            .filter(|it| it.line == line)
+        else {
             return;
         };
         let at = self.next;
@@ -161,11 +180,13 @@ impl<'a> Walk<'a> {
         if let Some(connection) = exchange.connection {
             self.current.insert(connection, number);
         }
-        let history = if exchange.purpose == Purpose::NotJudged || exchange.lane == exchange::NO_LANE {
-            Vec::new()
-        } else {
-            self.history.request(at, exchange, self.reading.exchange.is_some())
-        };
+        let history =
+            if exchange.purpose == Purpose::NotJudged || exchange.lane == exchange::NO_LANE {
+                Vec::new()
+            } else {
+                self.history
+                    .request(at, exchange, self.reading.exchange.is_some())
+            };
         if !self.wanted(exchange) {
             return;
         }
@@ -187,7 +208,13 @@ impl<'a> Walk<'a> {
     }
 
     /// The events of a request.
-    fn told(&mut self, object: &Object<'_>, exchange: &Exchange, body: Option<&str>, history: &[Told]) -> Vec<Draft> {
+    fn told(
+        &mut self,
+        object: &Object<'_>,
+        exchange: &Exchange,
+        body: Option<&str>,
+        history: &[Told],
+    ) -> Vec<Draft> {
         let into = &mut self.into;
         let judged = exchange.purpose != Purpose::NotJudged;
         let path = object.text("path").unwrap_or_default();
@@ -243,13 +270,13 @@ impl<'a> Walk<'a> {
             }
             None => {
                 if let Some(body) = body {
-                    match RequestHead::from_items(body) {
-                        Some(head) => texts = head.input.items().into_iter().map(|it| it.into_owned().into()).collect(),
-                        None => {
-                            let mut raw = String::new();
-                            push_string(&mut raw, body);
-                            into.add(&mut request, "body", &raw);
-                        }
+                    if let Some(head) = RequestHead::from_items(body) {
+                        let items = head.input.items().into_iter();
+                        texts = items.map(|it| it.into_owned().into()).collect();
+                    } else {
+                        let mut raw = String::new();
+                        push_string(&mut raw, body);
+                        into.add(&mut request, "body", &raw);
                     }
                 }
             }
@@ -264,15 +291,20 @@ impl<'a> Walk<'a> {
                     found.push(draft);
                 }
                 Told::Added { part, item, placed } => {
-                    let Some(raw) = texts.get(*part) else { continue };
+                    let Some(raw) = texts.get(*part) else {
+                        continue;
+                    };
                     let mut draft = into.item(What::Item, raw);
                     draft.event.side = Side::Sent;
                     draft.event.line = exchange.line;
-                    if let Some(behind) = placed {
-                        let told = match behind {
-                            None => json!("in front"),
-                            Some(part) => behind_what(texts.get(*part).map_or("", |it| it)),
-                        };
+                    let told = match placed {
+                        Placed::AtEnd => None,
+                        Placed::InFront => Some(json!("in front")),
+                        Placed::Behind(part) => {
+                            Some(behind_what(texts.get(*part).map_or("", |it| it)))
+                        }
+                    };
+                    if let Some(told) = told {
                         into.add(&mut draft, "placed", &told.to_string());
                     }
                     self.history.stands(*item, &draft);
@@ -287,7 +319,9 @@ impl<'a> Walk<'a> {
         let Some(connection) = object.small("connection") else {
             return;
         };
-        let number = object.small("exchange").or_else(|| self.current.get(&connection).copied());
+        let number = object
+            .small("exchange")
+            .or_else(|| self.current.get(&connection).copied());
         let Some((at, answer)) = number.and_then(|it| self.live.get_mut(&it)) else {
             return;
         };
@@ -298,7 +332,9 @@ impl<'a> Walk<'a> {
             }
             return;
         }
-        let Some(bytes) = bytes_of(object) else { return };
+        let Some(bytes) = bytes_of(object) else {
+            return;
+        };
         let text = String::from_utf8_lossy(&bytes);
         if object.text("from").as_deref() == Some("server") {
             answer.data(&text, None, line, &mut self.into);
@@ -393,5 +429,7 @@ fn bytes_of(object: &Object<'_>) -> Option<Vec<u8>> {
         return Some(text.into_owned().into_bytes());
     }
     let text = object.text("base64")?;
-    base64::engine::general_purpose::STANDARD.decode(text.as_bytes()).ok()
+    base64::engine::general_purpose::STANDARD
+        .decode(text.as_bytes())
+        .ok()
 }

@@ -38,7 +38,12 @@ fn by_lines<'t>(left: &'t str, right: &'t str) -> Vec<Piece<'t>> {
     if a.len() + b.len() > MAX_WORDS {
         // what both begin and end with, then the middle as a whole
         let front = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
-        let back = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+        let back = a
+            .iter()
+            .rev()
+            .zip(b.iter().rev())
+            .take_while(|(a, b)| a == b)
+            .count();
         let back = back.min(a.len().min(b.len()) - front);
         let ops = [
             DiffOp::Equal {
@@ -58,7 +63,9 @@ fn by_lines<'t>(left: &'t str, right: &'t str) -> Vec<Piece<'t>> {
                 len: back,
             },
         ];
-        ops.iter().for_each(|op| put(&mut found, op, left, right, &a, &b));
+        for op in &ops {
+            put(&mut found, op, left, right, &a, &b);
+        }
         return found;
     }
     for op in similar::capture_diff_slices(Algorithm::Myers, &a, &b) {
@@ -67,7 +74,14 @@ fn by_lines<'t>(left: &'t str, right: &'t str) -> Vec<Piece<'t>> {
     found
 }
 
-fn put<'t>(found: &mut Vec<Piece<'t>>, op: &DiffOp, left: &'t str, right: &'t str, a: &[&'t str], b: &[&'t str]) {
+fn put<'t>(
+    found: &mut Vec<Piece<'t>>,
+    op: &DiffOp,
+    left: &'t str,
+    right: &'t str,
+    a: &[&'t str],
+    b: &[&'t str],
+) {
     let old = span(left, a, op.old_range());
     let new = span(right, b, op.new_range());
     if matches!(op, DiffOp::Equal { .. }) {
@@ -86,8 +100,18 @@ fn push<'t>(found: &mut Vec<Piece<'t>>, op: Op, text: &'t str) {
 
 /// The text that some tokens make, which follow each other in `whole`.
 fn span<'t>(whole: &'t str, tokens: &[&'t str], range: std::ops::Range<usize>) -> &'t str {
-    let before: usize = tokens.get(..range.start).unwrap_or(&[]).iter().map(|it| it.len()).sum();
-    let length: usize = tokens.get(range).unwrap_or(&[]).iter().map(|it| it.len()).sum();
+    let before: usize = tokens
+        .get(..range.start)
+        .unwrap_or(&[])
+        .iter()
+        .map(|it| it.len())
+        .sum();
+    let length: usize = tokens
+        .get(range)
+        .unwrap_or(&[])
+        .iter()
+        .map(|it| it.len())
+        .sum();
     whole.get(before..before + length).unwrap_or("")
 }
 
@@ -97,7 +121,8 @@ fn tokens(text: &str) -> Vec<&str> {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let end = if first.is_alphanumeric() || first == '_' {
-            rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())
+            rest.find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .unwrap_or(rest.len())
         } else {
             first.len_utf8()
         };

@@ -45,12 +45,28 @@ const AROUND: usize = 40;
 pub fn head(view: &View<'_>, found: &Difference) -> String {
     let side = |sign: &str, (sequence, name): (&Sequence, &str), count: usize| {
         let lanes = sequence.lanes.len();
-        let lanes = if lanes > 1 { format!(", {lanes} lanes") } else { String::new() };
-        format!("{sign} {}  {count} event{}{lanes}", safe(name), plural(count))
+        let lanes = if lanes > 1 {
+            format!(", {lanes} lanes")
+        } else {
+            String::new()
+        };
+        format!(
+            "{sign} {}  {count} event{}{lanes}",
+            safe(name),
+            plural(count)
+        )
     };
     let mut out = String::new();
-    let _ = writeln!(out, "{}", view.paint.bad(side("---", view.left, found.left.len())));
-    let _ = writeln!(out, "{}", view.paint.good(side("+++", view.right, found.right.len())));
+    let _ = writeln!(
+        out,
+        "{}",
+        view.paint.bad(side("---", view.left, found.left.len()))
+    );
+    let _ = writeln!(
+        out,
+        "{}",
+        view.paint.good(side("+++", view.right, found.right.len()))
+    );
     out
 }
 
@@ -62,14 +78,23 @@ pub fn unified(view: &View<'_>, found: &Difference) -> String {
         if change.op == Op::Equal {
             continue;
         }
-        let before = at.checked_sub(1).and_then(|it| found.changes.get(it)).filter(|it| it.op == Op::Equal);
-        let begins_hunk = at == 0 || before.is_some_and(|it| it.left.end - it.left.start > 2 * view.context || at == 1);
+        let before = at
+            .checked_sub(1)
+            .and_then(|it| found.changes.get(it))
+            .filter(|it| it.op == Op::Equal);
+        let begins_hunk = at == 0
+            || before.is_some_and(|it| it.left.end - it.left.start > 2 * view.context || at == 1);
         if begins_hunk {
             let _ = writeln!(out, "{}", view.paint.faint(place(view, found, change)));
         }
         if let Some(before) = before {
             let from = if begins_hunk {
-                before.left.end.saturating_sub(view.context).max(before.left.start).max(last_end)
+                before
+                    .left
+                    .end
+                    .saturating_sub(view.context)
+                    .max(before.left.start)
+                    .max(last_end)
             } else {
                 before.left.start.max(last_end)
             };
@@ -80,7 +105,11 @@ pub fn unified(view: &View<'_>, found: &Difference) -> String {
         changed_lines(&mut out, view, found, change);
         let after = found.changes.get(at + 1).filter(|it| it.op == Op::Equal);
         if let Some(after) = after {
-            let end = after.left.start.saturating_add(view.context).min(after.left.end);
+            let end = after
+                .left
+                .start
+                .saturating_add(view.context)
+                .min(after.left.end);
             for left in after.left.start..end {
                 equal_line(&mut out, view, found, left);
             }
@@ -94,7 +123,9 @@ fn place(view: &View<'_>, found: &Difference, change: &Change) -> String {
     let left = found.left_event(change.left.start, view.left.0);
     let right = found.right_event(change.right.start, view.right.0);
     let told = |event: Option<&Event>| match event {
-        Some(event) if event.exchange > 0 => format!("exchange {}, line {}", event.exchange, event.line),
+        Some(event) if event.exchange > 0 => {
+            format!("exchange {}, line {}", event.exchange, event.line)
+        }
         Some(event) if event.line > 0 => format!("line {}", event.line),
         Some(_) => "here".to_owned(),
         None => "end".to_owned(),
@@ -114,7 +145,11 @@ fn changed_lines(out: &mut String, view: &View<'_>, found: &Difference, change: 
         Op::Delete => {
             for at in change.left.clone() {
                 if let Some(event) = found.left_event(at, view.left.0) {
-                    let only = if view.wire_disk { "  (only on the wire)" } else { "" };
+                    let only = if view.wire_disk {
+                        "  (only on the wire)"
+                    } else {
+                        ""
+                    };
                     let line = format!("- {}{only}", describe(view.left.0, event));
                     let _ = writeln!(out, "{}", view.paint.bad(line));
                 }
@@ -123,7 +158,11 @@ fn changed_lines(out: &mut String, view: &View<'_>, found: &Difference, change: 
         Op::Insert => {
             for at in change.right.clone() {
                 if let Some(event) = found.right_event(at, view.right.0) {
-                    let only = if view.wire_disk { "  (only on disk)" } else { "" };
+                    let only = if view.wire_disk {
+                        "  (only on disk)"
+                    } else {
+                        ""
+                    };
                     let line = format!("+ {}{only}", describe(view.right.0, event));
                     let _ = writeln!(out, "{}", view.paint.good(line));
                 }
@@ -140,7 +179,11 @@ fn changed_lines(out: &mut String, view: &View<'_>, found: &Difference, change: 
 }
 
 fn details(out: &mut String, view: &View<'_>, details: &[Detail], more: usize) {
-    let shown = if view.verbose { details.len() } else { details.len().min(DETAILS) };
+    let shown = if view.verbose {
+        details.len()
+    } else {
+        details.len().min(DETAILS)
+    };
     for detail in details.iter().take(shown) {
         detail_lines(out, view, detail);
     }
@@ -155,7 +198,11 @@ fn details(out: &mut String, view: &View<'_>, details: &[Detail], more: usize) {
 
 /// The lines of one difference within an event.
 fn detail_lines(out: &mut String, view: &View<'_>, detail: &Detail) {
-    let path = if detail.path.is_empty() { "the whole" } else { &detail.path };
+    let path = if detail.path.is_empty() {
+        "the whole"
+    } else {
+        &detail.path
+    };
     let path = safe(&clip(path, SHOWN));
     let (left, right) = (detail.left.as_deref(), detail.right.as_deref());
     match &detail.kind {
@@ -170,16 +217,34 @@ fn detail_lines(out: &mut String, view: &View<'_>, detail: &Detail) {
             let _ = writeln!(out, "      {path}: {}", view.paint.careful(safe(&told)));
         }
         Kind::Added => {
-            let _ = writeln!(out, "    {}", view.paint.good(format!("+ {path}: {}", shown(right.unwrap_or("")))));
+            let _ = writeln!(
+                out,
+                "    {}",
+                view.paint
+                    .good(format!("+ {path}: {}", shown(right.unwrap_or(""))))
+            );
         }
         Kind::Removed => {
-            let _ = writeln!(out, "    {}", view.paint.bad(format!("- {path}: {}", shown(left.unwrap_or("")))));
+            let _ = writeln!(
+                out,
+                "    {}",
+                view.paint
+                    .bad(format!("- {path}: {}", shown(left.unwrap_or(""))))
+            );
         }
         Kind::Changed => {
             let (left, right) = (left.unwrap_or(""), right.unwrap_or(""));
             if left.chars().count().max(right.chars().count()) <= SHOWN / 2 {
-                let _ = writeln!(out, "    {}", view.paint.bad(format!("- {path}: {}", shown(left))));
-                let _ = writeln!(out, "    {}", view.paint.good(format!("+ {path}: {}", shown(right))));
+                let _ = writeln!(
+                    out,
+                    "    {}",
+                    view.paint.bad(format!("- {path}: {}", shown(left)))
+                );
+                let _ = writeln!(
+                    out,
+                    "    {}",
+                    view.paint.good(format!("+ {path}: {}", shown(right)))
+                );
             } else {
                 let _ = writeln!(out, "      {path}: {}", by_words(view, left, right));
             }
@@ -201,11 +266,19 @@ fn by_words(view: &View<'_>, left: &str, right: &str) -> String {
         match piece.op {
             Op::Delete => {
                 shown += 1;
-                out.push_str(&view.paint.bad(format!("[-{}-]", safe(&clip(piece.text, SHOWN)))));
+                out.push_str(
+                    &view
+                        .paint
+                        .bad(format!("[-{}-]", safe(&clip(piece.text, SHOWN)))),
+                );
             }
             Op::Insert => {
                 shown += 1;
-                out.push_str(&view.paint.good(format!("{{+{}+}}", safe(&clip(piece.text, SHOWN)))));
+                out.push_str(
+                    &view
+                        .paint
+                        .good(format!("{{+{}+}}", safe(&clip(piece.text, SHOWN)))),
+                );
             }
             _ => out.push_str(&safe(&around(piece.text, at == 0, at + 1 == count))),
         }
@@ -270,8 +343,19 @@ pub fn describe(sequence: &Sequence, event: &Event) -> String {
             }
         }
         What::Request => {
-            let member = |wanted: &str| sequence.parts(event).find(|(name, _)| *name == wanted).map(|(_, raw)| raw);
-            for name in ["purpose", "attempt", "transport", "model", "previous_response_id"] {
+            let member = |wanted: &str| {
+                sequence
+                    .parts(event)
+                    .find(|(name, _)| *name == wanted)
+                    .map(|(_, raw)| raw)
+            };
+            for name in [
+                "purpose",
+                "attempt",
+                "transport",
+                "model",
+                "previous_response_id",
+            ] {
                 if let Some(raw) = member(name).filter(|raw| *raw != "null") {
                     let _ = write!(line, " {name}={}", shown(raw.trim_matches('"')));
                 }
@@ -296,7 +380,8 @@ pub fn describe(sequence: &Sequence, event: &Event) -> String {
 pub fn summary(view: &View<'_>, found: &Difference) -> String {
     let count = |op: Op| -> u32 {
         let of = found.changes.iter().filter(|it| it.op == op);
-        of.map(|it| (it.left.end - it.left.start).max(it.right.end - it.right.start)).sum()
+        of.map(|it| (it.left.end - it.left.start).max(it.right.end - it.right.start))
+            .sum()
     };
     let (only_left, only_right) = if view.wire_disk {
         ("only on the wire", "only on disk")
@@ -304,27 +389,43 @@ pub fn summary(view: &View<'_>, found: &Difference) -> String {
         ("only left", "only right")
     };
     let mut out = if found.equal {
-        format!("{}: {} equal events\n", view.paint.good("no difference"), count(Op::Equal))
+        format!(
+            "{}: {} equal events\n",
+            view.paint.good("no difference"),
+            count(Op::Equal)
+        )
     } else {
         format!(
             "{} equal, {}, {}, {}\n",
             count(Op::Equal),
-            view.paint.careful(format!("~ {} changed", count(Op::Replace))),
-            view.paint.bad(format!("- {} {only_left}", count(Op::Delete))),
-            view.paint.good(format!("+ {} {only_right}", count(Op::Insert)))
+            view.paint
+                .careful(format!("~ {} changed", count(Op::Replace))),
+            view.paint
+                .bad(format!("- {} {only_left}", count(Op::Delete))),
+            view.paint
+                .good(format!("+ {} {only_right}", count(Op::Insert)))
         )
     };
     if let Some(first) = found.changes.iter().find(|it| it.op != Op::Equal) {
         let event = match first.op {
-            Op::Insert => found.right_event(first.right.start, view.right.0).map(|it| describe(view.right.0, it)),
-            _ => found.left_event(first.left.start, view.left.0).map(|it| describe(view.left.0, it)),
+            Op::Insert => found
+                .right_event(first.right.start, view.right.0)
+                .map(|it| describe(view.right.0, it)),
+            _ => found
+                .left_event(first.left.start, view.left.0)
+                .map(|it| describe(view.left.0, it)),
         };
         let place = place(view, found, first);
         let place = place.trim_matches(['@', ' ']);
-        let _ = writeln!(out, "first difference: {place}: {}", event.unwrap_or_default());
+        let _ = writeln!(
+            out,
+            "first difference: {place}: {}",
+            event.unwrap_or_default()
+        );
     }
     if found.stopped {
-        let told = "the deadline was reached: there may be fewer differences than are told (--deadline)";
+        let told =
+            "the deadline was reached: there may be fewer differences than are told (--deadline)";
         let _ = writeln!(out, "{}", view.paint.careful(told));
     }
     for (sequence, name) in [view.left, view.right] {
@@ -340,20 +441,33 @@ pub fn requests(view: &View<'_>, steps: &[Step], all: bool) -> String {
     let (sequence, _) = view.left;
     let mut out = String::new();
     let event = |at: u32| sequence.events.get(at as usize);
-    let line = |at: u32| event(at).map(|it| describe(sequence, it)).unwrap_or_default();
+    let line = |at: u32| {
+        event(at)
+            .map(|it| describe(sequence, it))
+            .unwrap_or_default()
+    };
     let mut hidden = 0;
     for step in steps {
         if step.is_as_demanded() && !all {
             hidden += 1;
             continue;
         }
-        let Some(request) = event(step.request) else { continue };
-        let lane = sequence.lanes.get(request.lane as usize).map_or("", |it| &it.name);
+        let Some(request) = event(step.request) else {
+            continue;
+        };
+        let lane = sequence
+            .lanes
+            .get(request.lane as usize)
+            .map_or("", |it| &it.name);
         let before = match step.before.and_then(event) {
             Some(before) => format!("against exchange {}", before.exchange),
             None => "first of its lane".to_owned(),
         };
-        let chained = if step.chained { ", goes on from a response" } else { "" };
+        let chained = if step.chained {
+            ", goes on from a response"
+        } else {
+            ""
+        };
         let title = format!(
             "exchange {} (line {}, lane {}): {before}{chained}",
             request.exchange,
@@ -362,12 +476,22 @@ pub fn requests(view: &View<'_>, steps: &[Step], all: bool) -> String {
         );
         let _ = writeln!(out, "{}", view.paint.heading(title));
         for at in &step.added {
-            let _ = writeln!(out, "{}", view.paint.good(format!("+ {}{}", line(*at), placed(sequence, *at))));
+            let _ = writeln!(
+                out,
+                "{}",
+                view.paint
+                    .good(format!("+ {}{}", line(*at), placed(sequence, *at)))
+            );
         }
         for at in &step.dropped {
             let text = line(*at);
             let text = text.strip_prefix("dropped ").unwrap_or(&text);
-            let _ = writeln!(out, "{}", view.paint.bad(format!("- {text}  (was in the conversation, left out)")));
+            let _ = writeln!(
+                out,
+                "{}",
+                view.paint
+                    .bad(format!("- {text}  (was in the conversation, left out)"))
+            );
         }
         for at in &step.owed {
             let told = format!("! {}  (has no output yet, and gets none)", line(*at));
@@ -384,7 +508,11 @@ pub fn requests(view: &View<'_>, steps: &[Step], all: bool) -> String {
         "{} request{}, {off} not what the history demands{}",
         steps.len(),
         plural(steps.len()),
-        if hidden > 0 { format!("; {hidden} as demanded (-v shows them)") } else { String::new() }
+        if hidden > 0 {
+            format!("; {hidden} as demanded (-v shows them)")
+        } else {
+            String::new()
+        }
     );
     out
 }
@@ -396,8 +524,13 @@ fn placed(sequence: &Sequence, at: u32) -> String {
     match raw {
         Some((_, "\"in front\"")) => "  (in front of the history)".to_owned(),
         Some((_, raw)) => {
-            let behind = crate::wire::raw::Object::read(raw).and_then(|it| it.object("behind")).unwrap_or_default();
-            let words: Vec<String> = behind.members().filter_map(|(_, raw)| crate::wire::raw::string(raw.get()).map(|it| safe(&it))).collect();
+            let behind = crate::wire::raw::Object::read(raw)
+                .and_then(|it| it.object("behind"))
+                .unwrap_or_default();
+            let words: Vec<String> = behind
+                .members()
+                .filter_map(|(_, raw)| crate::wire::raw::string(raw.get()).map(|it| safe(&it)))
+                .collect();
             format!("  (inside the history, behind {})", words.join(" "))
         }
         None => String::new(),

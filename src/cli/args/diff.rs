@@ -7,7 +7,11 @@ use clap::{Args, ValueEnum};
 /// Compares what events mean: streamed pieces are put together, and keep-alives, times, usage and the like are set aside.
 /// Ids may differ as long as every use agrees: call_a here may be call_b there; a broken correspondence is a difference.
 /// Any pair of recording, rollout and converted log can be compared; a recording against a rollout by their items.
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[expect(
+    clippy::doc_markdown,
+    clippy::struct_excessive_bools,
+    reason = "clap shows the texts as they stand; each is an option of its own"
+)]
 #[derive(Debug, Args)]
 #[command(after_help = SHORT, after_long_help = LONG)]
 pub struct DiffArgs {

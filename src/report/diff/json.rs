@@ -12,7 +12,9 @@ const LONGEST: usize = 4096;
 
 /// The document of a difference.
 pub fn document(view: &View<'_>, found: &Difference) -> Value {
-    let first = found.first().map(|(left, right)| json!({"left": left, "right": right}));
+    let first = found
+        .first()
+        .map(|(left, right)| json!({"left": left, "right": right}));
     let side = |(sequence, name): (&Sequence, &str), count: usize| json!({"path": name, "events": count, "lanes": sequence.lanes.len(), "notes": sequence.notes});
     json!({
         "schema": SCHEMA,
@@ -36,11 +38,26 @@ fn change(view: &View<'_>, found: &Difference, change: &Change) -> Value {
         return value;
     }
     if let Some(object) = value.as_object_mut() {
-        let left = change.left.clone().filter_map(|at| found.left_event(at, view.left.0));
-        let right = change.right.clone().filter_map(|at| found.right_event(at, view.right.0));
-        object.insert("left_events".to_owned(), left.map(|it| event(view.left.0, it)).collect());
-        object.insert("right_events".to_owned(), right.map(|it| event(view.right.0, it)).collect());
-        object.insert("details".to_owned(), change.details.iter().map(detail).collect());
+        let left = change
+            .left
+            .clone()
+            .filter_map(|at| found.left_event(at, view.left.0));
+        let right = change
+            .right
+            .clone()
+            .filter_map(|at| found.right_event(at, view.right.0));
+        object.insert(
+            "left_events".to_owned(),
+            left.map(|it| event(view.left.0, it)).collect(),
+        );
+        object.insert(
+            "right_events".to_owned(),
+            right.map(|it| event(view.right.0, it)).collect(),
+        );
+        object.insert(
+            "details".to_owned(),
+            change.details.iter().map(detail).collect(),
+        );
         object.insert("details_left_out".to_owned(), change.more.into());
     }
     value
@@ -86,13 +103,18 @@ fn detail(detail: &Detail) -> Value {
 /// The document of a recording's requests.
 pub fn requests_document(sequence: &Sequence, name: &str, steps: &[Step]) -> Value {
     let events = |list: &[u32]| -> Vec<Value> {
-        let found = list.iter().filter_map(|at| sequence.events.get(*at as usize));
+        let found = list
+            .iter()
+            .filter_map(|at| sequence.events.get(*at as usize));
         found
             .map(|it| {
                 let mut value = event(sequence, it);
                 let raw = sequence.parts(it).next().map_or("", |(_, raw)| raw);
                 let object = crate::wire::raw::Object::read(raw).unwrap_or_default();
-                let placed = sequence.parts(it).find(|(name, _)| *name == "placed").map(|(_, raw)| raw);
+                let placed = sequence
+                    .parts(it)
+                    .find(|(name, _)| *name == "placed")
+                    .map(|(_, raw)| raw);
                 if let Some(members) = value.as_object_mut() {
                     members.insert("call_id".to_owned(), json!(object.text("call_id")));
                     let placed = placed.and_then(|raw| serde_json::from_str::<Value>(raw).ok());
@@ -115,7 +137,10 @@ pub fn requests_document(sequence: &Sequence, name: &str, steps: &[Step]) -> Val
             object.insert("added".to_owned(), json!(events(&step.added)));
             object.insert("dropped".to_owned(), json!(events(&step.dropped)));
             object.insert("owed".to_owned(), json!(events(&step.owed)));
-            object.insert("changed".to_owned(), step.changed.iter().map(detail).collect());
+            object.insert(
+                "changed".to_owned(),
+                step.changed.iter().map(detail).collect(),
+            );
             Some(value)
         })
         .collect();

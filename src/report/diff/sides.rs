@@ -13,8 +13,14 @@ pub fn side_by_side(view: &View<'_>, found: &Difference, width: usize) -> String
     let column = (width.max(24) - 3) / 2;
     let mut out = String::new();
     let near = |at: usize, back: bool| {
-        let other = if back { at.checked_sub(1) } else { Some(at + 1) };
-        other.and_then(|it| found.changes.get(it)).is_some_and(|it| it.op != Op::Equal)
+        let other = if back {
+            at.checked_sub(1)
+        } else {
+            Some(at + 1)
+        };
+        other
+            .and_then(|it| found.changes.get(it))
+            .is_some_and(|it| it.op != Op::Equal)
     };
     for (at, change) in found.changes.iter().enumerate() {
         if change.op == Op::Equal {
@@ -37,9 +43,12 @@ pub fn side_by_side(view: &View<'_>, found: &Difference, width: usize) -> String
             skip(&mut out, view, &mut skipped);
             continue;
         }
-        let count = (change.left.end - change.left.start).max(change.right.end - change.right.start);
+        let count =
+            (change.left.end - change.left.start).max(change.right.end - change.right.start);
         for step in 0..count {
-            let inside = |range: &std::ops::Range<u32>| Some(range.start + step).filter(|it| range.contains(it));
+            let inside = |range: &std::ops::Range<u32>| {
+                Some(range.start + step).filter(|it| range.contains(it))
+            };
             let left = inside(&change.left).and_then(|it| found.left_event(it, view.left.0));
             let right = inside(&change.right).and_then(|it| found.right_event(it, view.right.0));
             let sign = match change.op {
@@ -49,14 +58,28 @@ pub fn side_by_side(view: &View<'_>, found: &Difference, width: usize) -> String
             };
             row(&mut out, view, column, sign, (left, right));
         }
-        let shown = if view.verbose { change.details.len() } else { super::DETAILS };
+        let shown = if view.verbose {
+            change.details.len()
+        } else {
+            super::DETAILS
+        };
         for detail in change.details.iter().take(shown) {
             let side = |text: &Option<String>| match text {
                 Some(text) => format!("    {}: {}", detail.path, super::clip(text, 400)),
                 None => String::new(),
             };
-            let sign = if matches!(detail.kind, Kind::Id { .. }) { '≠' } else { '~' };
-            texts(&mut out, view, column, sign, (&side(&detail.left), &side(&detail.right)));
+            let sign = if matches!(detail.kind, Kind::Id { .. }) {
+                '≠'
+            } else {
+                '~'
+            };
+            texts(
+                &mut out,
+                view,
+                column,
+                sign,
+                (&side(&detail.left), &side(&detail.right)),
+            );
         }
     }
     out
@@ -69,16 +92,37 @@ fn skip(out: &mut String, view: &View<'_>, skipped: &mut u32) {
     }
 }
 
-fn row(out: &mut String, view: &View<'_>, column: usize, sign: char, sides: (Option<&Event>, Option<&Event>)) {
-    let left = sides.0.map(|it| describe(view.left.0, it)).unwrap_or_default();
-    let right = sides.1.map(|it| describe(view.right.0, it)).unwrap_or_default();
+fn row(
+    out: &mut String,
+    view: &View<'_>,
+    column: usize,
+    sign: char,
+    sides: (Option<&Event>, Option<&Event>),
+) {
+    let left = sides
+        .0
+        .map(|it| describe(view.left.0, it))
+        .unwrap_or_default();
+    let right = sides
+        .1
+        .map(|it| describe(view.right.0, it))
+        .unwrap_or_default();
     texts(out, view, column, sign, (&left, &right));
 }
 
 /// One row, over as many lines as its longer side needs.
-fn texts(out: &mut String, view: &View<'_>, column: usize, sign: char, (left, right): (&str, &str)) {
+fn texts(
+    out: &mut String,
+    view: &View<'_>,
+    column: usize,
+    sign: char,
+    (left, right): (&str, &str),
+) {
     const LINES: usize = 6;
-    let (a, b) = (wrapped(&cells(left), column), wrapped(&cells(right), column));
+    let (a, b) = (
+        wrapped(&cells(left), column),
+        wrapped(&cells(right), column),
+    );
     let count = a.len().max(b.len()).clamp(1, LINES);
     for at in 0..count {
         let side = |lines: &[String]| {
@@ -91,7 +135,11 @@ fn texts(out: &mut String, view: &View<'_>, column: usize, sign: char, (left, ri
             '-' => format!("{} - {}", view.paint.bad(left), right.trim_end()),
             '+' => format!("{left} + {}", view.paint.good(right.trim_end())),
             ' ' => format!("{left}   {}", right.trim_end()),
-            sign => format!("{} {sign} {}", view.paint.bad(left), view.paint.good(right.trim_end())),
+            sign => format!(
+                "{} {sign} {}",
+                view.paint.bad(left),
+                view.paint.good(right.trim_end())
+            ),
         };
         let _ = writeln!(out, "{}", line.trim_end());
     }
