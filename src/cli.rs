@@ -5,6 +5,7 @@
 pub mod args;
 mod check;
 mod convert;
+mod diff;
 mod error;
 mod explain;
 mod hidden;
@@ -88,6 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Explain(args)) => explain::run(args, environment, &mut output),
         Some(Verb::Check(args)) => check::run(args, environment, &mut output),
         Some(Verb::Record(args)) => record::run(args, environment, &mut output),
+        Some(Verb::Diff(args)) => diff::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
         Some(Verb::Recover(args)) => recover::run(args, environment, &mut output),

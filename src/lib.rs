@@ -9,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod contract;
 pub mod convert;
+pub mod diff;
 pub mod endpoint;
 pub mod ids;
 pub mod inspect;

@@ -6,6 +6,7 @@
 mod cells;
 pub mod check;
 pub mod ci;
+pub mod diff;
 pub mod inspect;
 pub mod json;
 mod lazy;

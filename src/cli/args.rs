@@ -10,6 +10,10 @@ pub use recover::{OutputWords, RecoverArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod diff;
+
+pub use diff::{DiffArgs, LayerName};
+
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
 ///
 /// Runs sessions against a model of the API's tool-call contract and judges every request: which one is refused, with
@@ -94,6 +98,7 @@ pub enum Verb {
     Explain(ExplainArgs),
     Record(RecordArgs),
     Check(CheckArgs),
+    Diff(Box<DiffArgs>),
     Convert(ConvertArgs),
     Inspect(InspectArgs),
     Recover(RecoverArgs),

@@ -1,6 +1,6 @@
 //! `replay inspect`.
 
-mod load;
+pub(super) mod load;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
