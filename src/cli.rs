@@ -16,6 +16,7 @@ mod pages;
 mod record;
 mod replay;
 mod serve;
+mod sweep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -76,9 +77,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
     };
     let mut output = Output::new(&cli.global, environment);
     let inspects = matches!(cli.verb, Some(Verb::Inspect(_)));
-    if !inspects && matches!(output.format, args::Format::Events | args::Format::Html) {
+    let draws = match output.format {
+        args::Format::Html => matches!(cli.verb, Some(Verb::Sweep(_))),
+        args::Format::Events => false,
+        args::Format::Text | args::Format::Json => true,
+    };
+    if !inspects && !draws {
         let error = CliError::usage("--format takes text or json here");
-        return output.fail(&error.hint("events and html are forms of 'replay inspect'"));
+        return output.fail(&error.hint("events and html are forms of 'replay inspect', html of 'replay sweep'"));
     }
     let asked = arguments
         .iter()
@@ -90,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Record(args)) => record::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
+        Some(Verb::Sweep(args)) => sweep::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),

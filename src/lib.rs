@@ -25,5 +25,6 @@ pub mod rollout;
 pub mod serve;
 pub mod session;
 pub mod strategy;
+pub mod sweep;
 pub mod timeline;
 pub mod wire;

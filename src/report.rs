@@ -11,6 +11,7 @@ mod lazy;
 pub mod picture;
 pub mod story;
 pub mod style;
+pub mod sweep;
 pub mod text;
 
 pub use cells::cells;

@@ -1,10 +1,14 @@
 //! What can be typed.
 
+mod sweep;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use sweep::SweepArgs;
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
 ///
@@ -93,6 +97,7 @@ pub enum Verb {
     Convert(ConvertArgs),
     Inspect(InspectArgs),
     Serve(Box<ServeArgs>),
+    Sweep(Box<SweepArgs>),
     /// Print completions for a shell
     ///
     /// For example, for bash: replay completions bash > ~/.local/share/bash-completion/completions/replay

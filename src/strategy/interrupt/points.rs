@@ -124,6 +124,10 @@ impl Builder<'_> {
             }
             _ => (&[][..], 0),
         };
+        if self.ask.refusal.is_some() {
+            // an answer that is an error leaves nothing to cut
+            return;
+        }
         let silent = marks.first().map_or(1, |first| first.event + 1);
         self.push(State::default(), None, silent, true);
         if !self.ask.answered {
