@@ -78,13 +78,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
     let mut output = Output::new(&cli.global, environment);
     let inspects = matches!(cli.verb, Some(Verb::Inspect(_)));
     let draws = match output.format {
-        args::Format::Html => matches!(cli.verb, Some(Verb::Sweep(_))),
-        args::Format::Events => false,
+        args::Format::Html => {
+            inspects || matches!(&cli.verb, Some(Verb::Sweep(it)) if it.first.is_none())
+        }
+        args::Format::Events => inspects,
+        // the table of a real client
+        args::Format::Markdown => matches!(&cli.verb, Some(Verb::Sweep(it)) if it.first.is_some()),
         args::Format::Text | args::Format::Json => true,
     };
-    if !inspects && !draws {
+    if !draws {
         let error = CliError::usage("--format takes text or json here");
-        return output.fail(&error.hint("events and html are forms of 'replay inspect', html of 'replay sweep'"));
+        return output.fail(
+            &error.hint("events and html are forms of 'replay inspect', html of 'replay sweep', markdown of 'replay sweep --first'"),
+        );
     }
     let asked = arguments
         .iter()

@@ -27,4 +27,5 @@ pub mod session;
 pub mod strategy;
 pub mod sweep;
 pub mod timeline;
+pub mod trial;
 pub mod wire;

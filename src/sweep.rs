@@ -178,6 +178,9 @@ impl Sweep {
 /// Told of progress: done, and of how many.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
+/// What became of one column: its place, and its cells.
+type Part = (usize, BTreeMap<Situation, Cell>);
+
 /// Sweeps a session.
 pub fn sweep(session: &Session, plan: &Plan, progress: Progress<'_>) -> Sweep {
     let sessions: Vec<Option<Session>> = plan
@@ -201,7 +204,6 @@ pub fn sweep(session: &Session, plan: &Plan, progress: Progress<'_>) -> Sweep {
     let next_task = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
     let first_cuts = AtomicUsize::new(0);
-    type Part = (usize, BTreeMap<Situation, Cell>);
     let parts: Mutex<Vec<Part>> = Mutex::new(Vec::new());
     let work = || {
         loop {
@@ -289,7 +291,7 @@ fn chosen(mut points: Vec<Point>, cuts: Cuts) -> Vec<Point> {
 }
 
 /// At most `most` of `count` places, evenly spread, the first and the last among them, ascending.
-fn spread(count: usize, most: usize) -> Vec<usize> {
+pub fn spread(count: usize, most: usize) -> Vec<usize> {
     if count <= most {
         return (0..count).collect();
     }

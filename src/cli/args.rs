@@ -142,6 +142,8 @@ pub enum Format {
     Events,
     #[value(hide = true)]
     Html,
+    #[value(hide = true)]
+    Markdown,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]

@@ -5,10 +5,12 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+mod client;
+
 use super::Environment;
 use super::args::{Format, SweepArgs};
 use super::error::CliError;
-use super::input;
+use super::input::{self, Source};
 use super::output::Output;
 use crate::contract::Policy;
 use crate::report::sweep::{self as draw, Swept};
@@ -28,16 +30,11 @@ pub(super) fn run(
         None => Strategy::AsClient,
     };
     let plan = plan(args, chosen)?;
+    if args.first.is_some() {
+        return client::run(args, environment, output);
+    }
     let known = args.baseline.as_deref().map(baseline).transpose()?;
-    let mut found = input::find(&args.session, environment)?;
-    let source = match (found.pop(), found.is_empty()) {
-        (Some(source), true) => source,
-        (Some(_), false) => {
-            return Err(CliError::usage("sweep takes one session at a time")
-                .hint("name one file of the folder"));
-        }
-        (None, _) => return Err(CliError::input(&args.session, "there is no session")),
-    };
+    let source = the_one(&args.session, environment)?;
     let session = source.read(environment)?;
     let bar = progress(output);
     let told = |done: usize, all: usize| {
@@ -77,6 +74,17 @@ pub(super) fn run(
     })
 }
 
+/// The one session that is named.
+fn the_one(name: &str, environment: &Environment) -> Result<Source, CliError> {
+    let mut found = input::find(name, environment)?;
+    match (found.pop(), found.is_empty()) {
+        (Some(source), true) => Ok(source),
+        (Some(_), false) => Err(CliError::usage("sweep takes one session at a time")
+            .hint("name one file of the folder")),
+        (None, _) => Err(CliError::input(name, "there is no session")),
+    }
+}
+
 fn kind_of(session: &Session) -> &'static str {
     match session {
         Session::Recording(_) => "recording",
@@ -104,9 +112,11 @@ fn plan(args: &SweepArgs, chosen: Strategy) -> Result<Plan, CliError> {
         strategies.insert(0, chosen);
     }
     let mut seen = Vec::new();
-    strategies.retain(|it| !seen.contains(it) && {
-        seen.push(*it);
-        true
+    strategies.retain(|it| {
+        !seen.contains(it) && {
+            seen.push(*it);
+            true
+        }
     });
     let who: Vec<Who> = Who::ALL
         .into_iter()
@@ -124,20 +134,22 @@ fn plan(args: &SweepArgs, chosen: Strategy) -> Result<Plan, CliError> {
     }
     nexts.sort_unstable();
     nexts.dedup();
-    let policies = args
-        .policy
-        .iter()
-        .map(|text| Policy::parse(text).map_err(CliError::usage))
-        .collect::<Result<Vec<_>, _>>()?;
     Ok(Plan {
         strategies,
         nexts,
-        cuts: cuts(&args.cuts)?,
-        policies,
+        cuts: cuts(args.cuts.as_deref().unwrap_or("all"))?,
+        policies: policies(args)?,
         variants: variants(args)?,
         twice: args.twice,
         jobs: args.jobs.unwrap_or_else(cores).clamp(1, 64),
     })
+}
+
+fn policies(args: &SweepArgs) -> Result<Vec<(Policy, usize)>, CliError> {
+    args.policy
+        .iter()
+        .map(|text| Policy::parse(text).map_err(CliError::usage))
+        .collect()
 }
 
 fn cores() -> usize {
@@ -171,7 +183,9 @@ fn variants(args: &SweepArgs) -> Result<Vec<Variant>, CliError> {
     let mut ids = vec![None];
     if let Some(form) = &args.ids {
         if form.contains("call_") || form.chars().any(char::is_control) || form.len() > 32 {
-            return Err(CliError::usage("--ids takes up to 32 characters without 'call_'"));
+            return Err(CliError::usage(
+                "--ids takes up to 32 characters without 'call_'",
+            ));
         }
         ids.push(Some(form.clone()));
     }

@@ -3,6 +3,7 @@
 mod html;
 mod json;
 mod text;
+pub mod trial;
 
 pub use html::html;
 pub use json::json;

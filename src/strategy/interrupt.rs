@@ -315,9 +315,7 @@ fn walked(session: &Session) -> Walked<'_> {
         probe: Probe::Never,
     };
     match session {
-        Session::Recording(recording) => {
-            Walked::Script(Box::new(Script::of(recording, &never)))
-        }
+        Session::Recording(recording) => Walked::Script(Box::new(Script::of(recording, &never))),
         Session::Rollout(rollout) if chained::is_chained(rollout) => {
             Walked::Script(Box::new(chained::rebuild(rollout, &never)))
         }

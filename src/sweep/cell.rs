@@ -148,7 +148,9 @@ impl Mark {
         match self {
             Self::Accepted => "accepted as it stands",
             Self::Repaired => "accepted after a repair",
-            Self::False => "accepted, but says \"aborted\" of a tool that had ended, or leaves its output out",
+            Self::False => {
+                "accepted, but says \"aborted\" of a tool that had ended, or leaves its output out"
+            }
             Self::Unknown => "cannot be told from the session",
             Self::Depends => "depends on what is not known of the API",
             Self::MissingOutput => "refused: no tool output found (a call is open)",

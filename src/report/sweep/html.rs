@@ -59,10 +59,10 @@ fn picture(out: &mut String, swept: &Swept<'_>) {
     let width = NAME + CELL * sweep.columns.len() + 20;
     let top = 130;
     let height = top + ROW * sweep.rows.len() + 10;
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<figure><svg role=\"img\" aria-label=\"situations by strategies\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\">\n"
+         viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\">"
     );
     for (at, column) in sweep.columns.iter().enumerate() {
         let x = NAME + CELL * at + CELL / 2;
@@ -129,7 +129,12 @@ fn legend(out: &mut String, swept: &Swept<'_>) {
     for mark in Mark::ALL {
         let cells = swept.sweep.rows.values().flatten().flatten();
         if cells.into_iter().any(|cell| cell.mark().0 == mark) {
-            let _ = write!(out, "<b>{}</b> {}. ", mark.letter(true), escaped(mark.words()));
+            let _ = write!(
+                out,
+                "<b>{}</b> {}. ",
+                mark.letter(true),
+                escaped(mark.words())
+            );
         }
     }
     out.push_str("A small letter: some of the cuts; the worst is shown.</p>\n");
@@ -142,13 +147,19 @@ fn table(out: &mut String, swept: &Swept<'_>) {
             .column(column.strategy)
             .filter(|(_, cell)| cell.fails())
             .collect();
-        let decides = if column.strategy == swept.chosen { " (decides)" } else { "" };
-        let _ = write!(out, "<h2>{}{decides}</h2>\n", column.strategy.name());
+        let decides = if column.strategy == swept.chosen {
+            " (decides)"
+        } else {
+            ""
+        };
+        let _ = writeln!(out, "<h2>{}{decides}</h2>", column.strategy.name());
         if failing.is_empty() {
             out.push_str("<p>Refused nowhere.</p>\n");
             continue;
         }
-        out.push_str("<table><tr><th>situation</th><th>cuts</th><th>smallest</th><th>message</th></tr>\n");
+        out.push_str(
+            "<table><tr><th>situation</th><th>cuts</th><th>smallest</th><th>message</th></tr>\n",
+        );
         for (situation, cell) in failing {
             let variant = sweep.variants.get(situation.variant);
             let name = match variant.filter(|_| sweep.variants.len() > 1) {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Swept;
 use crate::report::json::SCHEMA;
+use crate::strategy::interrupt::Base;
 use crate::sweep::{Cell, Example};
 
 /// The document.
@@ -16,15 +17,21 @@ pub fn json(swept: &Swept<'_>) -> Value {
             let mut value = cell(found);
             if let Some(object) = value.as_object_mut() {
                 let variant = sweep.variants.get(situation.variant);
-                object.insert("key".to_owned(), sweep.key(situation, column.strategy).into());
+                object.insert(
+                    "key".to_owned(),
+                    sweep.key(situation, column.strategy).into(),
+                );
                 object.insert("strategy".to_owned(), column.strategy.name().into());
                 object.insert("who".to_owned(), situation.who.name().into());
-                object.insert("base".to_owned(), json!(situation.base.map(|it| it.name())));
+                object.insert("base".to_owned(), json!(situation.base.map(Base::name)));
                 object.insert("stage".to_owned(), situation.stage.name().into());
                 object.insert("second_stream".to_owned(), situation.carries_outputs.into());
                 object.insert("second_cut".to_owned(), situation.second_cut.into());
                 object.insert("kind".to_owned(), json!(variant.and_then(|it| it.kind)));
-                object.insert("ids".to_owned(), json!(variant.and_then(|it| it.ids.clone())));
+                object.insert(
+                    "ids".to_owned(),
+                    json!(variant.and_then(|it| it.ids.clone())),
+                );
             }
             cells.push(value);
         }

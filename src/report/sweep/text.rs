@@ -46,17 +46,24 @@ fn letter(at: usize) -> char {
 
 fn matrix(out: &mut String, swept: &Swept<'_>, paint: Paint) {
     let sweep = swept.sweep;
-    let widest = sweep.rows.keys().map(|it| label(it).len()).max();
-    let width = widest.unwrap_or(0).max(10) + 2;
+    let title_of = |situation: &Situation| {
+        let variant = sweep.variants.get(situation.variant);
+        let title = group(situation);
+        match variant.filter(|_| sweep.variants.len() > 1) {
+            Some(variant) => format!("{title} ({})", safe(&variant.name())),
+            None => title,
+        }
+    };
+    let wide = |it: &Situation| {
+        let title = title_of(it).chars().count().saturating_sub(8);
+        title.max(label(it).len())
+    };
+    let width = sweep.rows.keys().map(wide).max().unwrap_or(0) + 2;
     let mut above: Option<(usize, String)> = None;
     for (situation, row) in &sweep.rows {
         let group = (situation.variant, group(situation));
         if above.as_ref() != Some(&group) {
-            let variant = sweep.variants.get(situation.variant);
-            let mut title = group.1.clone();
-            if let Some(variant) = variant.filter(|_| sweep.variants.len() > 1) {
-                title = format!("{title} ({})", safe(&variant.name()));
-            }
+            let title = title_of(situation);
             let _ = write!(out, "\n{}", paint.heading(&title));
             let used = title.chars().count();
             let pad = (width + 8).saturating_sub(used);
@@ -68,9 +75,16 @@ fn matrix(out: &mut String, swept: &Swept<'_>, paint: Paint) {
             above = Some(group);
         }
         let cuts = row.iter().flatten().map(|cell| cell.cuts).max();
-        let _ = write!(out, "  {:width$}{:>5} ", label(situation), cuts.unwrap_or(0));
+        let _ = write!(
+            out,
+            "  {:width$}{:>5} ",
+            label(situation),
+            cuts.unwrap_or(0)
+        );
         for cell in row {
-            let sign = cell.as_ref().map_or_else(|| " ".to_owned(), |it| sign(it, paint));
+            let sign = cell
+                .as_ref()
+                .map_or_else(|| " ".to_owned(), |it| sign(it, paint));
             let _ = write!(out, " {sign}");
         }
         out.push('\n');
@@ -158,7 +172,11 @@ fn failures(out: &mut String, swept: &Swept<'_>, paint: Paint) {
         untrue(out, swept, paint);
         return;
     }
-    let _ = writeln!(out, "{}", paint.bad(format!("{name} fails here {new}").trim_end()));
+    let _ = writeln!(
+        out,
+        "{}",
+        paint.bad(format!("{name} fails here {new}").trim_end())
+    );
     for (situation, cell) in failing {
         one(out, swept, situation, cell);
     }
@@ -174,7 +192,10 @@ fn untrue(out: &mut String, swept: &Swept<'_>, paint: Paint) {
     if cells.peek().is_none() {
         return;
     }
-    let title = format!("{} says what is not so, or loses a real output, here", swept.chosen.name());
+    let title = format!(
+        "{} says what is not so, or loses a real output, here",
+        swept.chosen.name()
+    );
     let _ = writeln!(out, "{}", paint.careful(title));
     for (situation, cell, example) in cells {
         let count = cell.with_falsehoods.max(cell.outputs_lost);

@@ -3,7 +3,9 @@
 use super::{Base, Next, Point, Who, user_message};
 use crate::rollout::{Rollout, Step};
 use crate::session::Session;
-use crate::session::exchange::{Answer, EndCause, Exchange, Recording, Request, Terminal, Transport};
+use crate::session::exchange::{
+    Answer, EndCause, Exchange, Recording, Request, Terminal, Transport,
+};
 use crate::session::tree::Node;
 use crate::strategy::chained;
 
@@ -20,7 +22,9 @@ pub fn cut(session: &Session, point: &Point, next: Next) -> Option<Session> {
         Session::Rollout(rollout) if chained::is_chained(rollout) => None,
         Session::Rollout(rollout) => Some(Session::Rollout(of_rollout(rollout, point, next))),
         Session::Recording(_) if next.who == Who::Kill || next.base.is_some() => None,
-        Session::Recording(recording) => of_recording(recording, point, next).map(Session::Recording),
+        Session::Recording(recording) => {
+            of_recording(recording, point, next).map(Session::Recording)
+        }
     }
 }
 
@@ -92,8 +96,18 @@ fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Reco
     } else {
         before.request.input
     };
-    let done = if chained { &[][..] } else { &before.answer.done };
-    let held = if again && chained { &[][..] } else if again { &state.later } else { &state.outputs };
+    let done = if chained {
+        &[][..]
+    } else {
+        &before.answer.done
+    };
+    let held = if again && chained {
+        &[][..]
+    } else if again {
+        &state.later
+    } else {
+        &state.outputs
+    };
     for item in done.iter().chain(held) {
         path = cut.tree.push(path, *item);
     }

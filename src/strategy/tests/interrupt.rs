@@ -54,13 +54,22 @@ fn compare(
             continue;
         }
         let mut all: Vec<(usize, usize, Told)> = Vec::new();
-        interrupt::ask(session, strategy, policies, &points, &NEXTS, &mut |at, next, told| {
-            all.push((at, next, told));
-        });
+        interrupt::ask(
+            session,
+            strategy,
+            policies,
+            &points,
+            &NEXTS,
+            &mut |at, next, told| {
+                all.push((at, next, told));
+            },
+        );
         let expected: usize = points
             .iter()
             .map(|point| {
-                let asked = NEXTS.iter().filter(|next| interrupt::applies(point, **next));
+                let asked = NEXTS
+                    .iter()
+                    .filter(|next| interrupt::applies(point, **next));
                 asked.count()
             })
             .sum();

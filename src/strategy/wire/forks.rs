@@ -4,9 +4,7 @@
 //! taken back. The points of one answer only add to each other, and the whole answer is booked behind them over what
 //! they booked, so the books themselves are not copied.
 
-use super::super::interrupt::{
-    Base, Next, ORIGIN, Point, State, Told, Who, applies, user_message,
-};
+use super::super::interrupt::{Base, Next, ORIGIN, Point, State, Told, Who, applies, user_message};
 use super::super::plan::Memory;
 use super::{Arrived, Ask, Lane, Node, Runner, Script, StateFault, WorldSet};
 use crate::endpoint::Incoming;
@@ -252,7 +250,10 @@ impl Runner<'_> {
         Ask {
             incoming: Incoming {
                 previous,
-                conversation: cut.incoming.conversation.filter(|_| base == Base::Conversation),
+                conversation: cut
+                    .incoming
+                    .conversation
+                    .filter(|_| base == Base::Conversation),
                 input,
                 ..cut.incoming
             },

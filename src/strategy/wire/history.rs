@@ -111,12 +111,7 @@ impl Runner<'_> {
     }
 
     /// Brings the server's books and the client's memory up to the answer.
-    pub(super) fn remember_answer(
-        &mut self,
-        ask: &Ask,
-        lane: &mut Lane,
-        arrived: &Arrived,
-    ) {
+    pub(super) fn remember_answer(&mut self, ask: &Ask, lane: &mut Lane, arrived: &Arrived) {
         let script = self.script;
         let get = |index: ItemIndex| script.items.get(index).copied();
         if ask.attempt_of.is_none() {
