@@ -19,6 +19,7 @@ mod record;
 mod recover;
 mod replay;
 mod serve;
+mod sweep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -93,6 +94,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
         Some(Verb::Recover(args)) => recover::run(args, environment, &mut output),
+        Some(Verb::Sweep(args)) => sweep::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),
@@ -138,14 +140,20 @@ fn form_of(verb: Option<&Verb>, format: args::Format) -> Result<(), CliError> {
     use args::Format;
     let known = match format {
         Format::Text | Format::Json => true,
-        Format::Events | Format::Html => matches!(verb, Some(Verb::Inspect(_))),
+        Format::Events => matches!(verb, Some(Verb::Inspect(_))),
+        Format::Html => match verb {
+            Some(Verb::Sweep(sweep)) => sweep.first.is_none(),
+            verb => matches!(verb, Some(Verb::Inspect(_))),
+        },
+        // the table of a real client
+        Format::Markdown => matches!(verb, Some(Verb::Sweep(sweep)) if sweep.first.is_some()),
         Format::Junit | Format::Github => matches!(verb, None | Some(Verb::Check(_))),
     };
     if known {
         return Ok(());
     }
     Err(CliError::usage("--format takes text or json here")
-        .hint("events and html are forms of 'replay inspect'")
+        .hint("events and html are forms of 'replay inspect', html of 'replay sweep', markdown of 'replay sweep --first'")
         .hint("junit and github are forms of 'replay' and 'replay check'"))
 }
 

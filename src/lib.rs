@@ -27,5 +27,7 @@ pub mod rollout;
 pub mod serve;
 pub mod session;
 pub mod strategy;
+pub mod sweep;
 pub mod timeline;
+pub mod trial;
 pub mod wire;

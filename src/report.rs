@@ -14,6 +14,7 @@ pub mod picture;
 pub mod recover;
 pub mod story;
 pub mod style;
+pub mod sweep;
 pub mod text;
 
 pub use cells::cells;

@@ -6,6 +6,7 @@
 pub mod as_client;
 mod chained;
 mod full;
+pub mod interrupt;
 mod judge;
 mod plan;
 mod retries;

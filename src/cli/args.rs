@@ -1,18 +1,18 @@
 //! What can be typed.
 
+mod diff;
+mod recover;
+mod sweep;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-mod recover;
-
-pub use recover::{OutputWords, RecoverArgs};
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-mod diff;
-
 pub use diff::{DiffArgs, LayerName};
+pub use recover::{OutputWords, RecoverArgs};
+pub use sweep::SweepArgs;
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
 ///
@@ -103,6 +103,7 @@ pub enum Verb {
     Inspect(InspectArgs),
     Recover(RecoverArgs),
     Serve(Box<ServeArgs>),
+    Sweep(Box<SweepArgs>),
     /// Print completions for a shell
     ///
     /// For example, for bash: replay completions bash > ~/.local/share/bash-completion/completions/replay
@@ -155,6 +156,8 @@ pub enum Format {
     Junit,
     #[value(hide = true)]
     Github,
+    #[value(hide = true)]
+    Markdown,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]
