@@ -38,7 +38,7 @@ pub(in crate::strategy) fn ask(
         let mut lane = runner
             .lanes
             .remove(&ask.incoming.lane)
-            .unwrap_or_else(|| super::Lane::knowing(&runner.script.led));
+            .unwrap_or_else(|| Lane::knowing(&runner.script.led));
         let before = runner.worlds;
         let arrived = runner.arrive(ask, &mut lane);
         if ask.proven {
