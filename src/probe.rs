@@ -46,8 +46,10 @@ pub struct Heard {
     pub done: Vec<String>,
     /// Whether the stream ended with `[DONE]`; `None` if it was none.
     pub done_sentinel: Option<bool>,
-    /// Whether events carried sequence numbers without gaps.
+    /// How many events came.
     pub events: u32,
+    /// Whether an answer that was left was over already.
+    pub was_over: bool,
 }
 
 /// What was said.
@@ -111,6 +113,9 @@ impl Known {
     /// Whether an earlier answer was left in its middle.
     fn was_left(&self, name: &str) -> Result<(), String> {
         match self.heard.get(name).map(|it| &it.said) {
+            Some(Said::Left) if self.heard.get(name).is_some_and(|it| it.was_over) => {
+                Err(format!("'{name}' had come whole before it could be left"))
+            }
             Some(Said::Left) => Ok(()),
             _ => Err(format!("'{name}' could not be left within a call")),
         }
@@ -160,6 +165,7 @@ pub fn list(model: &str) -> Vec<(&'static str, &'static str, usize)> {
             done: vec![call.to_string()],
             done_sentinel: None,
             events: 0,
+            was_over: false,
         };
         known.heard.insert(question.name, heard);
     }
@@ -215,6 +221,7 @@ pub async fn probe(
                 done: Vec::new(),
                 done_sentinel: None,
                 events: 0,
+                was_over: false,
             },
         };
         // where a plain message is not answered nothing else will be
@@ -274,6 +281,7 @@ async fn ask(caller: &Caller, options: &Options, asked: &Asked, requests: &mut u
             done: got.fold.done.iter().map(|it| it.raw.to_string()).collect(),
             done_sentinel: got.streamed.then_some(got.done_sentinel),
             events: got.fold.events,
+            was_over: got.was_over,
         },
         Came::Nothing(_) => Heard {
             said,
@@ -282,6 +290,7 @@ async fn ask(caller: &Caller, options: &Options, asked: &Asked, requests: &mut u
             done: Vec::new(),
             done_sentinel: None,
             events: 0,
+            was_over: false,
         },
     }
 }

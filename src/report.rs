@@ -5,14 +5,18 @@
 
 mod cells;
 pub mod check;
+pub mod ci;
+pub mod diff;
 pub mod inspect;
 pub mod json;
 mod lazy;
 mod live;
 pub mod picture;
 pub mod probe;
+pub mod recover;
 pub mod story;
 pub mod style;
+pub mod sweep;
 pub mod text;
 
 pub use cells::cells;

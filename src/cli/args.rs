@@ -1,6 +1,9 @@
 //! What can be typed.
 
+mod diff;
 mod probe;
+mod recover;
+mod sweep;
 mod target;
 
 use std::ffi::OsString;
@@ -9,7 +12,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use diff::{DiffArgs, LayerName};
 pub use probe::ProbeArgs;
+pub use recover::{OutputWords, RecoverArgs};
+pub use sweep::SweepArgs;
 pub use target::TargetArgs;
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
@@ -96,10 +102,13 @@ pub enum Verb {
     Explain(ExplainArgs),
     Record(RecordArgs),
     Check(CheckArgs),
+    Diff(Box<DiffArgs>),
     Convert(ConvertArgs),
     Inspect(InspectArgs),
+    Recover(RecoverArgs),
     Serve(Box<ServeArgs>),
     Probe(ProbeArgs),
+    Sweep(Box<SweepArgs>),
     /// Print completions for a shell
     ///
     /// For example, for bash: replay completions bash > ~/.local/share/bash-completion/completions/replay
@@ -121,7 +130,8 @@ pub enum Verb {
 pub struct Global {
     /// Print for people or for programs
     ///
-    /// With json, stdout holds exactly one document, errors included.
+    /// With json, stdout holds exactly one document, errors included. For CI, verbs that judge also take junit (one XML document)
+    /// and github (annotations of GitHub Actions, with file and line).
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub format: Format,
     /// Colour the output
@@ -133,6 +143,9 @@ pub struct Global {
     /// Say less: no progress, no notes
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Exit as 'git bisect run' understands it: 125 (skip) where nothing could be judged, 128 (stop) on wrong usage
+    #[arg(long, global = true)]
+    pub bisect: bool,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]
@@ -144,6 +157,12 @@ pub enum Format {
     Events,
     #[value(hide = true)]
     Html,
+    #[value(hide = true)]
+    Junit,
+    #[value(hide = true)]
+    Github,
+    #[value(hide = true)]
+    Markdown,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]

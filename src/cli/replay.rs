@@ -15,6 +15,7 @@ use super::target;
 use crate::contract::Policy;
 use crate::contract::lock::Citation;
 use crate::replay::{self, SessionReport};
+use crate::report::ci::Case;
 use crate::report::{json, story, text};
 use crate::session::label::Label;
 use crate::strategy::{self, Options, Origin, Probe, Run, Strategy, Verdict};
@@ -59,7 +60,7 @@ pub(super) fn run(
     let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
     if !output.is_json() {
         for error in &unread {
-            output.fail(error);
+            output.complain(error);
         }
     }
     let mut passed_over: Vec<CliError> = Vec::new();
@@ -82,7 +83,7 @@ pub(super) fn run(
             Err(error) if several => {
                 status = status.max(error.exit);
                 if !output.is_json() {
-                    output.fail(&error);
+                    output.complain(&error);
                 }
                 unread.push(error);
                 continue;
@@ -101,12 +102,12 @@ pub(super) fn run(
             }
             status = status.max(error.exit);
             if !output.is_json() {
-                output.fail(&error);
+                output.complain(&error);
             }
             unread.push(error);
             continue;
         }
-        let table = if output.is_json() || !strategies.is_empty() {
+        let table = if !output.is_text() || !strategies.is_empty() {
             Vec::new()
         } else {
             table(&report, &options)
@@ -115,7 +116,7 @@ pub(super) fn run(
         report.labels = labels::read(source, &report.session, &report.wanted());
         label_probes(&mut report, probe);
         status = status.max(report.verdict().exit());
-        if !output.is_json() {
+        if output.is_text() {
             if !reports.is_empty() {
                 output.data("\n")?;
             }
@@ -141,14 +142,14 @@ pub(super) fn run(
                 }
                 status = status.max(error.exit);
                 if !output.is_json() {
-                    output.fail(&error);
+                    output.complain(&error);
                 }
                 unread.push(error);
                 continue;
             }
             label_probes(&mut report, probe);
             status = status.max(report.verdict().exit());
-            if !output.is_json() {
+            if output.is_text() {
                 let blank = if reports.is_empty() { "" } else { "\n" };
                 let text = text::session(&report, &[], output.paint, output.verbose);
                 output.data(&format!("{blank}{text}"))?;
@@ -165,6 +166,13 @@ pub(super) fn run(
         }
         let errors = unread.iter().map(CliError::value).collect();
         output.document(&json::sessions_and_errors(&reports, errors))?;
+    } else if output.is_for_ci() {
+        let mut cases: Vec<Case> = reports
+            .iter()
+            .map(|report| Case::replayed(report, expected))
+            .collect();
+        cases.extend(unread.iter().map(CliError::case));
+        output.cases("replay", &cases)?;
     } else {
         output.note("");
         if !passed_over.is_empty() {

@@ -53,6 +53,10 @@ pub(super) fn run(
     let citation = citation.map(|(lock, path)| lock.citation(&path.display().to_string()));
     if let Some(citation) = &citation {
         output.note(&citation.words());
+        if citation.warning.is_some() {
+            output
+                .note("that endpoint was seen to accept calls without outputs; this mock does not");
+        }
     }
     let cassette = cassette::open(args, mode, recorded, &mut settings)?;
     let alone = args.command.is_empty();

@@ -333,6 +333,10 @@ fn facts(known: &Known, lock: &mut Lock) {
                         refused.message
                     )
                 }
+                // the handshake itself was answered
+                (Said::Nothing(why), Some(200)) => {
+                    format!("opened, but it brought no answer: {why}")
+                }
                 (_, Some(status)) => format!("not offered ({status})"),
                 (Said::Nothing(why) | Said::NotAsked(why), None) => {
                     format!("not settled: {why}")

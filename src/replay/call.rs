@@ -144,6 +144,8 @@ pub struct Got {
     pub done_sentinel: bool,
     /// How it ended.
     pub ended: Ended,
+    /// Whether it was over already when we left: then nothing was cut.
+    pub was_over: bool,
 }
 
 /// What came of asking once.
@@ -328,6 +330,7 @@ pub(super) struct Reading {
     streamed: Option<bool>,
     done_sentinel: bool,
     bytes: usize,
+    was_over: bool,
 }
 
 impl Reading {
@@ -368,8 +371,11 @@ impl Reading {
     }
 
     fn frames(&mut self, bytes: &[u8], leave: Leave) -> Option<Ended> {
-        for frame in self.framer.push(bytes) {
+        let mut frames = self.framer.push(bytes).into_iter();
+        while let Some(frame) = frames.next() {
             if let Some(ended) = self.frame(&frame, leave) {
+                // the client has not seen the rest, but it is here
+                self.was_over |= frames.any(|frame| ends(&frame));
                 return Some(ended);
             }
         }
@@ -439,9 +445,24 @@ impl Reading {
             fold: self.fold,
             streamed,
             done_sentinel: self.done_sentinel,
+            was_over: self.was_over,
             ended,
         }
     }
+
+    /// Looks whether the end of an answer that we leave has come already.
+    fn peek(&mut self, bytes: &[u8]) {
+        self.was_over |= self.framer.push(bytes).iter().any(ends);
+    }
+}
+
+/// Whether a frame is the last of its response.
+fn ends(frame: &Frame) -> bool {
+    let mut fold = ResponseFold::default();
+    if let Some(data) = &frame.data {
+        fold.data(data);
+    }
+    fold.terminal.is_some()
 }
 
 async fn read(
@@ -462,6 +483,15 @@ async fn read(
             Ok(Ok(Some(bytes))) => {
                 told.chunk(&bytes);
                 if let Some(ended) = reading.take(&bytes, leave) {
+                    // what lies in the socket has come; nothing is waited for
+                    while let Ok(Ok(Some(bytes))) =
+                        tokio::time::timeout(Duration::ZERO, response.chunk()).await
+                    {
+                        reading.peek(&bytes);
+                        if reading.was_over {
+                            break;
+                        }
+                    }
                     break ended;
                 }
             }

@@ -73,6 +73,34 @@ fn lines_of(request: &Judged, live: &Live) -> Vec<String> {
     lines
 }
 
+/// What became of a request, in one line.
+pub(super) fn sentence(live: &Live, target: &str) -> String {
+    let mut said = match live.result {
+        LiveResult::Accepted => format!("accepted by {target}"),
+        LiveResult::Refused => format!("refused by {target}"),
+        LiveResult::Failed => format!("no answer of {target}"),
+        LiveResult::NotSent | LiveResult::Parted => "not sent".to_owned(),
+    };
+    if let Some(message) = &live.message {
+        let status = live.status.map_or(String::new(), |it| format!("{it} "));
+        let _ = write!(said, ", {status}{message}");
+    }
+    match (&live.note, &live.divergence) {
+        (Some(note), _) => {
+            let _ = write!(said, " ({note})");
+        }
+        (None, Some(differs)) => {
+            let _ = write!(
+                said,
+                " (recorded: {}, now: {})",
+                differs.recorded, differs.now
+            );
+        }
+        _ => {}
+    }
+    said
+}
+
 /// The requests of a run, one line each.
 pub(super) fn requests(
     run: &Run,

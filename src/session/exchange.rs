@@ -223,6 +223,30 @@ pub struct Answer {
     pub events: u32,
     /// Whether sequence numbers had a gap or went backwards.
     pub bad_sequence: bool,
+    /// The events that changed what the client holds, in order; none where the answer came in one piece.
+    pub marks: Vec<Mark>,
+}
+
+/// An event that changes what a client holds of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its place in the stream, from 0.
+    pub event: u32,
+    /// What it brings.
+    pub what: Milestone,
+}
+
+/// What a [`Mark`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// The response has an id.
+    Named,
+    /// An item begins. Where it is finished later, it is that item.
+    Begun(ItemIndex),
+    /// The next item of [`Answer::done`] is finished.
+    Done(ItemIndex),
+    /// The response says that it is over.
+    Over,
 }
 
 /// A recorded refusal.

@@ -4,6 +4,7 @@
 //! follows the file; no request is ever built, so the work is linear in the file.
 
 mod begin;
+pub(super) mod forks;
 mod memo;
 
 use std::collections::BTreeSet;
@@ -134,13 +135,15 @@ struct Runner<'a> {
     nothing_removed: Arc<[u32]>,
     /// What goes out, where somebody wants to send it.
     pages: Option<Pages>,
+    /// What is asked beside the walk, if anything is.
+    forks: Option<Box<forks::Forks<'a>>>,
 }
 
 impl Runner<'_> {
     fn walk(&mut self) {
         let rollout = self.rollout;
         let mut effective = Effective::new(rollout.era);
-        for step in &rollout.steps {
+        for (at, step) in (0..).zip(&rollout.steps) {
             match step {
                 Step::Item(index) => self.before_item(*index),
                 Step::Meta(_) => self.boundary(),
@@ -166,6 +169,9 @@ impl Runner<'_> {
                         *ended = true;
                         let is_mended = |memo: &Memo| memo.mends(*call);
                         self.memo = self.memo.take().filter(|memo| !is_mended(memo));
+                        if let Some(forks) = &mut self.forks {
+                            forks.ended(*call);
+                        }
                     }
                 }
                 _ => {}
@@ -192,6 +198,9 @@ impl Runner<'_> {
                     self.waiting = false;
                     self.user_line = None;
                 }
+            }
+            if self.forks.is_some() {
+                self.fork_at(at);
             }
         }
     }
@@ -256,24 +265,26 @@ impl Runner<'_> {
                     self.memory.called(call, item.kind);
                 }
             }
-            Author::User => {
-                if let Some(line) = self.user_line {
-                    self.unanswered = Some(line);
-                }
-                self.boundary();
-                // a client that writes no aborts knows of an unfinished turn by the calls that this turn left
-                if self.memory.left_open(&self.ledger) {
-                    self.memory.over(true);
-                }
-                self.waiting = true;
-                self.turn += 1;
-                self.user_line = Some(item.line);
-            }
+            Author::User => self.before_user(item.line),
             Author::Client => {
                 self.since_run = true;
                 self.waiting |= item.kind.is_output();
             }
         }
+    }
+
+    fn before_user(&mut self, line: LineNo) {
+        if let Some(line) = self.user_line {
+            self.unanswered = Some(line);
+        }
+        self.boundary();
+        // a client that writes no aborts knows of an unfinished turn by the calls that this turn left
+        if self.memory.left_open(&self.ledger) {
+            self.memory.over(true);
+        }
+        self.waiting = true;
+        self.turn += 1;
+        self.user_line = Some(line);
     }
 
     /// Whether the next model-made item belongs to a new response. A client does not ask again while its tools run, so an
@@ -310,6 +321,9 @@ impl Runner<'_> {
     fn forget_places(&mut self) {
         self.memo = None;
         self.user = None;
+        if let Some(forks) = &mut self.forks {
+            forks.forget_places();
+        }
     }
 
     fn request(
@@ -387,7 +401,8 @@ impl Runner<'_> {
             shown,
             live: None,
         };
-        if self.keep == Keep::All || tells_more(&judged, self.judged.last()) {
+        let aside = self.forks.as_ref().is_some_and(|forks| forks.asking);
+        if aside || self.keep == Keep::All || tells_more(&judged, self.judged.last()) {
             self.judged.push(judged);
         }
     }
@@ -474,23 +489,21 @@ impl Runner<'_> {
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }
-        if !edits.removed.is_empty() && self.lost.is_empty() {
+        // what is asked beside the walk is told apart
+        let aside = self.forks.as_ref().is_some_and(|forks| forks.asking);
+        let counted = if aside { &[][..] } else { &edits.removed[..] };
+        if !counted.is_empty() && self.lost.is_empty() {
             self.lost = vec![false; self.rollout.items.len()];
         }
-        for &position in &edits.removed {
-            if let Some(slot) = self.ledger.slot(position) {
-                if let Some(lost) = self.lost.get_mut(slot.item.0 as usize) {
-                    self.items_lost += u32::from(!*lost);
-                    *lost = true;
-                }
-                let answers = slot
-                    .call()
-                    .is_some_and(|call| !self.ledger.pair(call).is_orphan());
-                if slot.kind.is_output() && answers && !slot.flags.has(Flags::ABORTED) {
-                    self.real_outputs_kept = false;
-                }
+        for &position in counted {
+            if let Some(slot) = self.ledger.slot(position)
+                && let Some(lost) = self.lost.get_mut(slot.item.0 as usize)
+            {
+                self.items_lost += u32::from(!*lost);
+                *lost = true;
             }
         }
+        self.real_outputs_kept &= self.keeps_real(counted);
         let mut removed = self.nothing_removed.clone();
         if !edits.removed.is_empty() {
             removed = edits.removed.into();
@@ -504,6 +517,18 @@ impl Runner<'_> {
             injected,
             removed,
         }
+    }
+
+    /// Whether no item at these places is the real output of a call that stands in the history.
+    fn keeps_real(&self, removed: &[u32]) -> bool {
+        removed.iter().all(|position| {
+            self.ledger.slot(*position).is_none_or(|slot| {
+                let answers = slot
+                    .call()
+                    .is_some_and(|call| !self.ledger.pair(call).is_orphan());
+                !(slot.kind.is_output() && answers && !slot.flags.has(Flags::ABORTED))
+            })
+        })
     }
 
     /// Calls answered since the last response began: a client that chains sends those outputs with this request.

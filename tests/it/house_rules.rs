@@ -9,7 +9,7 @@ const ROOMS: &str = "ids clock redact wire rollout session locate ledger contrac
     check repair sweep shrink convert proxy client mock record replay probe serve trial report inspect cli";
 
 /// Crates that only some rooms may name.
-const CRATES: [(&str, &str); 16] = [
+const CRATES: [(&str, &str); 17] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
@@ -29,6 +29,7 @@ const CRATES: [(&str, &str); 16] = [
     ("tokio_rustls", ASYNC),
     ("tokio_tungstenite", ASYNC),
     ("ratatui", "inspect"),
+    ("quick_junit", "report"),
 ];
 
 /// The rooms that know sockets.

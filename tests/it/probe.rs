@@ -153,7 +153,7 @@ fn the_lock_is_written_cited_and_obeyed() {
     // it does not replace what it finds
     assert_eq!(sandbox.run(&arguments).status, 2);
 
-    let story = "rollouts/agents-python-second-stream/session.jsonl";
+    let story = "rollouts/agents-node-abort-in-tool/session.jsonl";
     let plain = sandbox.run(&[story, "--recover", "history-scan", "--format", "json"]);
     let under = sandbox.run(&[
         story,
@@ -217,7 +217,7 @@ fn the_lock_is_written_cited_and_obeyed() {
 fn a_file_that_is_no_lock_is_told_with_its_line() {
     let sandbox = Sandbox::new();
     let odd = sandbox.write("odd.lock", "format = 1\nname = [\n");
-    let story = "rollouts/agents-python-second-stream/session.jsonl";
+    let story = "rollouts/agents-node-abort-in-tool/session.jsonl";
     for verb in [&["check"][..], &[]] {
         let mut arguments = verb.to_vec();
         arguments.extend([story, "--contract", odd.to_str().unwrap()]);

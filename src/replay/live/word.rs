@@ -178,10 +178,15 @@ fn refused(status: u16, found: Found, message: String) -> Refused {
 }
 
 fn message_of(found: &Found, text: &str) -> String {
-    if found.message.is_empty() {
+    let said = if found.message.trim().is_empty() {
         clip(text)
     } else {
         clip(&found.message)
+    };
+    if said.is_empty() {
+        "without a message".to_owned()
+    } else {
+        said
     }
 }
 
@@ -225,6 +230,7 @@ mod tests {
             streamed: false,
             done_sentinel: false,
             ended: Ended::Whole,
+            was_over: false,
         }))
     }
 
@@ -242,6 +248,7 @@ mod tests {
             streamed: true,
             done_sentinel: false,
             ended,
+            was_over: false,
         }))
     }
 

@@ -79,6 +79,7 @@ impl<'a> Runner<'a> {
             nothing_injected: Arc::default(),
             nothing_removed: Arc::default(),
             pages: None,
+            forks: None,
         }
     }
 }
