@@ -3,15 +3,18 @@
 //! Each request has a connection of its own: leaving in the middle of an answer closes it, which is what a client that
 //! hangs up does, and nothing is sent twice behind our back. What goes out and what comes in is told to a tape.
 
+mod told;
+
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
+pub(super) use told::Told;
+
 use crate::proxy::dial::tls;
 use crate::proxy::fault::chain;
-use crate::proxy::tape::{Event, Head, Tape, Track};
+use crate::proxy::tape::Tape;
 use crate::proxy::{ProxyError, Roots, Upstream};
 use crate::session::exchange::EndCause;
 use crate::wire::event::{EventHead, ResponseFold};
@@ -509,94 +512,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .map(|ms| ms / 1000.0)
         .or_else(|| number("retry-after"))?;
     Duration::try_from_secs_f64(seconds).ok()
-}
-
-/// What a tape is told of one request.
-pub(super) struct Told {
-    track: Option<Track>,
-    over: bool,
-}
-
-impl Told {
-    pub(super) fn request(
-        tape: Option<&Tape>,
-        method: &str,
-        target: &str,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Self {
-        let mut told = Self {
-            track: tape.map(Tape::track),
-            over: false,
-        };
-        let head = Head {
-            http: "1.1",
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers: headers.clone(),
-        };
-        told.mark(|id, at_us| Event::Request {
-            id,
-            at_us,
-            head: Box::new(head),
-        });
-        if let Some(track) = &mut told.track {
-            let id = track.id();
-            let bytes = Bytes::copy_from_slice(body);
-            track.data(Event::Body { id, bytes });
-        }
-        told.mark(|id, at_us| Event::BodyEnd {
-            id,
-            at_us,
-            complete: true,
-        });
-        told
-    }
-
-    fn mark(&mut self, event: impl FnOnce(u64, u64) -> Event) {
-        if let Some(track) = &mut self.track {
-            let (id, at_us) = (track.id(), track.now());
-            track.mark(event(id, at_us));
-        }
-    }
-
-    pub(super) fn response(&mut self, status: u16, headers: &HeaderMap) {
-        let headers = Box::new(headers.clone());
-        self.mark(|id, at_us| Event::Response {
-            id,
-            at_us,
-            status,
-            headers,
-        });
-    }
-
-    pub(super) fn chunk(&mut self, bytes: &Bytes) {
-        if let Some(track) = &mut self.track {
-            let (id, at_us) = (track.id(), track.now());
-            let bytes = bytes.clone();
-            track.data(Event::Chunk { id, at_us, bytes });
-        }
-    }
-
-    pub(super) fn end(&mut self, cause: EndCause, detail: Option<String>) {
-        if std::mem::replace(&mut self.over, true) {
-            return;
-        }
-        self.mark(|id, at_us| Event::End {
-            id,
-            at_us,
-            cause,
-            detail,
-            trailers: None,
-            written: None,
-        });
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        self.end(EndCause::ClientClosed, None);
-    }
 }
 
 #[cfg(test)]
