@@ -83,13 +83,14 @@ Exit status:
   1  something found: a refusal that stood, a disagreement, a dependence on an unknown policy
   2  wrong usage
   3  unreadable input, or nothing to replay
-  4  could not be judged: the evidence is not on file
+  4  could not be judged: the evidence is not on file, or an endpoint (--target) did not answer
 
 Examples:
   replay session.jsonl                            judge a session
   replay --last                                   the Codex session written last
   replay session.jsonl --recover full-history     does this recovery get through?
   replay session.jsonl --expect refused           for tests: exit 0 if that is the verdict
+  replay session.jsonl --target http://127.0.0.1:11434/v1   send it to a real endpoint
   pbpaste | replay explain -                      what does this 400 mean?
   replay check ~/.codex/sessions                  findings in a whole folder, nothing is sent"
     };

@@ -14,8 +14,9 @@ use crate::session::Session;
 use crate::session::exchange::{Exchange, Terminal, Transport};
 use crate::strategy::live::{Divergence, Live, LiveResult, MadeUp};
 use crate::strategy::outgoing::{Outbox, Outgoing};
-use crate::strategy::{self, Run};
+use crate::strategy::{self, Origin, Run};
 use crate::wire::item::Flags;
+use crate::wire::refusal::RefusalKind;
 use crate::wire::refusal::find::Wrapper;
 
 pub(super) async fn sent(
@@ -293,6 +294,18 @@ impl Going<'_> {
                 recorded: format!("{} {}", recorded.status, recorded.message),
                 now: "accepted".to_owned(),
             });
+            let of_state = recorded.named.as_ref().is_some_and(|named| {
+                matches!(
+                    named.kind,
+                    RefusalKind::PreviousResponseNotFound | RefusalKind::ItemNotFound
+                )
+            });
+            if of_state && !composed.exact {
+                live.note.get_or_insert_with(|| {
+                    "sent without the id that was not found: the items themselves were sent"
+                        .to_owned()
+                });
+            }
         }
         live
     }
@@ -328,6 +341,16 @@ impl Going<'_> {
                 });
             }
             None => {}
+        }
+        if live.note.is_none()
+            && recorded.is_none()
+            && one.origin == Origin::Rebuilt
+            && one.answered
+        {
+            live.note = Some(
+                "the file shows that this request got through: what it carried then has been lost since"
+                    .to_owned(),
+            );
         }
         if refused.named.is_none() && live.note.is_none() {
             live.note = Some(
