@@ -10,6 +10,7 @@ pub mod clock;
 pub mod contract;
 pub mod convert;
 pub mod endpoint;
+pub mod events;
 pub mod ids;
 pub mod inspect;
 pub mod ledger;

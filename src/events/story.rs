@@ -1,0 +1,690 @@
+//! What belongs together in a log: turns and their ends, interrupts and questions and their answers, messages and what
+//! became of them, tools.
+//!
+//! One pass over the events, every step a look-up by id: a log of a million events costs no more for each of them.
+
+use std::collections::BTreeMap;
+
+use super::log::{Event, Id, Log};
+use super::{AskKind, Decision, How, Source, ToolKind, What};
+
+/// A thread of a log.
+#[derive(Clone, Debug, Default)]
+pub struct Thread {
+    /// Its id, where the log names one.
+    pub id: Option<Id>,
+    /// The stream it belongs to.
+    pub stream: u16,
+    /// Its turns, indices into [`Story::turns`].
+    pub turns: Vec<usize>,
+    active: Option<usize>,
+    /// Whether the log shows which messages of the user became part of it.
+    shows: bool,
+}
+
+/// A turn. Numbers of events are indices into [`Log::events`].
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Its thread, an index into [`Story::threads`].
+    pub thread: usize,
+    /// Its id; in early logs that of the submission that began it.
+    pub id: Option<Id>,
+    /// The event it began with; `None` where the log begins inside of it.
+    pub started: Option<usize>,
+    /// The event it ended with.
+    pub ended: Option<usize>,
+    /// How it ended.
+    pub how: Option<How>,
+    /// An error in it that no end followed.
+    pub error: Option<usize>,
+    /// The beginning of the thread's next turn, where that came before this one's end.
+    pub overtaken: Option<usize>,
+}
+
+/// An interrupt that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupt {
+    /// The event that asks.
+    pub asked: usize,
+    /// Its thread.
+    pub thread: usize,
+    /// The turn that ran when it was asked for; `None` if none ran.
+    pub turn: Option<usize>,
+    /// The answer, where the log's protocol has one.
+    pub answered: Option<usize>,
+    /// Whether the client said yes.
+    pub accepted: Option<bool>,
+}
+
+/// Who answered a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answerer {
+    /// Whoever drives the client.
+    Driver,
+    /// The client itself, when the turn ended.
+    Client,
+    /// Nobody.
+    Nobody,
+}
+
+/// A question of the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// The event that asks.
+    pub asked: usize,
+    /// What for.
+    pub kind: AskKind,
+    /// Its thread.
+    pub thread: usize,
+    /// Its turn.
+    pub turn: Option<usize>,
+    /// The call it is about.
+    pub call: Option<Id>,
+    /// The answer, and what it says.
+    pub answered: Option<(usize, Decision)>,
+    /// Where the client said that it is closed.
+    pub resolved: Option<usize>,
+}
+
+/// What became of a message of the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A turn began with it (an index into [`Story::turns`]).
+    Began(usize),
+    /// The log shows it as part of the thread.
+    Shown,
+    /// The client refused it.
+    Refused,
+    /// It was handed to a turn that had died of an error, and nothing followed.
+    Dead(usize),
+    /// It was handed to a turn that ended without it, although the log shows the messages that are taken.
+    Dropped(usize),
+    /// The log does not tell.
+    Unknown,
+}
+
+/// A message that was handed in.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    /// The event that hands it in.
+    pub asked: usize,
+    /// Its thread.
+    pub thread: usize,
+    /// The turn that ran then.
+    pub into: Option<usize>,
+    /// What became of it.
+    pub outcome: Outcome,
+    turn: Option<Id>,
+}
+
+/// A tool that ran for one call.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The call.
+    pub call: Id,
+    /// What kind of tool.
+    pub kind: ToolKind,
+    /// The turn.
+    pub turn: Option<usize>,
+    /// The events that say that it began, all of one name.
+    pub began: Vec<usize>,
+    /// The events that say that it finished, all of one name.
+    pub ended: Vec<usize>,
+}
+
+/// Events of an aborted turn behind the beginning of the next one.
+#[derive(Clone, Debug)]
+pub struct Stale {
+    /// The aborted turn.
+    pub turn: usize,
+    /// The beginning of the next turn.
+    pub next: usize,
+    /// The events.
+    pub events: Vec<usize>,
+}
+
+/// An id that stands for two things.
+#[derive(Clone, Copy, Debug)]
+pub struct Double {
+    /// What it is the id of: `turn`, `thread` or `submission`.
+    pub of: &'static str,
+    /// The first event with it.
+    pub first: usize,
+    /// The second.
+    pub second: usize,
+}
+
+/// A log with its parts put together.
+#[derive(Clone, Debug, Default)]
+pub struct Story {
+    /// The threads.
+    pub threads: Vec<Thread>,
+    /// The turns, in the order in which they began.
+    pub turns: Vec<Turn>,
+    /// The interrupts.
+    pub interrupts: Vec<Interrupt>,
+    /// The questions.
+    pub asks: Vec<Ask>,
+    /// The messages that were handed in.
+    pub messages: Vec<Message>,
+    /// The tools.
+    pub runs: Vec<Run>,
+    /// Events behind the next turn's beginning.
+    pub stale: Vec<Stale>,
+    /// Ids that stand for two things.
+    pub doubles: Vec<Double>,
+    /// Threads that were asked for, and came as another: the events.
+    pub elsewhere: Vec<(usize, usize)>,
+}
+
+impl Story {
+    /// Puts a log together.
+    pub fn of(log: &Log) -> Self {
+        let mut teller = Teller {
+            log,
+            story: Self::default(),
+            threads: BTreeMap::new(),
+            current: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            submissions: BTreeMap::new(),
+            created: BTreeMap::new(),
+            resumes: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            by_call: BTreeMap::new(),
+            interrupts: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            stale: BTreeMap::new(),
+            texts: BTreeMap::new(),
+        };
+        for (at, event) in log.events.iter().enumerate() {
+            teller.take(at, event);
+        }
+        teller.finish()
+    }
+
+    /// Who answered a question.
+    pub fn answerer(&self, ask: &Ask) -> Answerer {
+        if ask.answered.is_some() {
+            return Answerer::Driver;
+        }
+        let ended = ask.turn.and_then(|turn| self.turns.get(turn)?.ended);
+        if ask.resolved.is_some() || ended.is_some() {
+            Answerer::Client
+        } else {
+            Answerer::Nobody
+        }
+    }
+
+    /// The end of the turn that an interrupt was for.
+    pub fn end_of(&self, interrupt: &Interrupt) -> Option<usize> {
+        self.turns.get(interrupt.turn?)?.ended
+    }
+
+    /// The tools that ran: those that began, and those that only a word of their end is on file of.
+    pub fn tool_calls(&self) -> usize {
+        self.runs.len()
+    }
+}
+
+type Key = (u16, Id);
+
+struct Teller<'a> {
+    log: &'a Log,
+    story: Story,
+    threads: BTreeMap<(u16, Option<Id>), usize>,
+    /// The thread that events without one belong to.
+    current: BTreeMap<u16, usize>,
+    turns: BTreeMap<(usize, Id), usize>,
+    submissions: BTreeMap<Key, usize>,
+    /// Threads that were made, by id.
+    created: BTreeMap<Key, usize>,
+    resumes: BTreeMap<Key, usize>,
+    asks: BTreeMap<Key, usize>,
+    by_call: BTreeMap<Key, usize>,
+    interrupts: BTreeMap<Key, usize>,
+    messages: BTreeMap<Key, usize>,
+    /// Messages without an id that no turn has begun with, by stream.
+    waiting: BTreeMap<u16, Vec<usize>>,
+    runs: BTreeMap<(Option<usize>, u16, Id, ToolKind, bool), usize>,
+    stale: BTreeMap<usize, usize>,
+    /// Messages that were not shown yet, by thread and text.
+    texts: BTreeMap<(usize, Id), Vec<usize>>,
+}
+
+impl Teller<'_> {
+    fn take(&mut self, at: usize, event: &Event) {
+        let thread = self.thread(event);
+        let turn = event.turn.and_then(|id| self.turns.get(&(thread, id)).copied());
+        if !event.inwards && event.what != What::TurnStarted {
+            self.behind(at, turn, thread);
+        }
+        let active = self.story.threads.get(thread).and_then(|it| it.active);
+        match event.what {
+            What::ThreadStarted => self.thread_started(at, event),
+            What::ResumeAsked => {
+                if let Some(id) = event.id {
+                    self.resumes.insert((event.stream, id), at);
+                }
+            }
+            What::TurnStarted => self.turn_started(at, event, thread),
+            What::TurnEnded(how) => self.turn_ended(at, event, thread, turn, how),
+            What::Error => {
+                if let Some(turn) = turn.or(active).and_then(|it| self.story.turns.get_mut(it)) {
+                    turn.error = Some(at);
+                }
+            }
+            What::InterruptAsked => {
+                self.submitted(at, event);
+                let running = turn.or(active).filter(|it| {
+                    let turn = self.story.turns.get(*it);
+                    turn.is_some_and(|it| it.ended.is_none() && it.error.is_none())
+                });
+                // an early client drops a task that has died when it is told to stop
+                if running.is_none()
+                    && let Some(thread) = self.story.threads.get_mut(thread)
+                {
+                    thread.active = None;
+                }
+                if let Some(id) = event.id {
+                    self.interrupts
+                        .insert((event.stream, id), self.story.interrupts.len());
+                }
+                self.story.interrupts.push(Interrupt {
+                    asked: at,
+                    thread,
+                    turn: running,
+                    answered: None,
+                    accepted: None,
+                });
+            }
+            What::InterruptAnswered(accepted) => {
+                let found = event
+                    .id
+                    .and_then(|id| self.interrupts.get(&(event.stream, id)));
+                if let Some(interrupt) = found.and_then(|it| self.story.interrupts.get_mut(*it)) {
+                    interrupt.answered = Some(at);
+                    interrupt.accepted = Some(accepted);
+                }
+            }
+            What::MessageAsked => self.message(at, event, thread, active),
+            What::MessageAnswered(accepted) => {
+                let found = event
+                    .id
+                    .and_then(|id| self.messages.get(&(event.stream, id)));
+                if let Some(message) = found.and_then(|it| self.story.messages.get_mut(*it)) {
+                    message.turn = event.turn;
+                    if !accepted {
+                        message.outcome = Outcome::Refused;
+                    }
+                }
+            }
+            What::MessageShown | What::History => self.shown(event, thread),
+            What::Asked(kind) => self.asked(at, event, thread, turn.or(active), kind),
+            What::Answered(decision) => self.answered(at, event, decision),
+            What::Resolved => {
+                let ask = event.id.and_then(|id| self.asks.get(&(event.stream, id)));
+                if let Some(ask) = ask.and_then(|it| self.story.asks.get_mut(*it)) {
+                    ask.resolved = Some(at);
+                }
+            }
+            What::ToolBegan(kind) => self.tool(at, event, turn.or(active), kind, true),
+            What::ToolEnded(kind, _) => self.tool(at, event, turn.or(active), kind, false),
+            _ => {}
+        }
+    }
+
+    fn thread(&mut self, event: &Event) -> usize {
+        let key = (event.stream, event.thread);
+        if let Some(known) = self.threads.get(&key) {
+            if event.what == What::ThreadStarted {
+                self.current.insert(event.stream, *known);
+            }
+            return *known;
+        }
+        let current = self.current.get(&event.stream).copied();
+        let Some(id) = event.thread else {
+            return current.unwrap_or_else(|| self.new_thread(event.stream, None));
+        };
+        // what came before a thread was named belongs to it
+        let nameless = self.threads.get(&(event.stream, None)).copied();
+        if let Some(at) = nameless
+            && let Some(thread) = self.story.threads.get_mut(at)
+            && thread.id.is_none()
+        {
+            thread.id = Some(id);
+            self.threads.insert((event.stream, Some(id)), at);
+            return at;
+        }
+        self.new_thread(event.stream, Some(id))
+    }
+
+    fn new_thread(&mut self, stream: u16, id: Option<Id>) -> usize {
+        let at = self.story.threads.len();
+        self.story.threads.push(Thread {
+            id,
+            stream,
+            ..Thread::default()
+        });
+        self.threads.insert((stream, id), at);
+        self.current.entry(stream).or_insert(at);
+        at
+    }
+
+    fn thread_started(&mut self, at: usize, event: &Event) {
+        if event.inwards {
+            return;
+        }
+        let name = self.log.name(event);
+        let Some(thread) = event.thread else { return };
+        if name.starts_with("answer to") && name.contains("esume") {
+            let asked = event.id.and_then(|id| self.resumes.get(&(event.stream, id)));
+            if let Some(&asked) = asked {
+                let wanted = self.log.events.get(asked).and_then(|it| it.thread);
+                if wanted.is_some_and(|it| it != thread) {
+                    self.story.elsewhere.push((asked, at));
+                }
+            }
+        } else if matches!(name, "answer to thread/start" | "answer to newConversation" | "answer to thread/fork")
+        {
+            match self.created.get(&(event.stream, thread)) {
+                Some(&first) => self.story.doubles.push(Double {
+                    of: "thread",
+                    first,
+                    second: at,
+                }),
+                None => {
+                    self.created.insert((event.stream, thread), at);
+                }
+            }
+        }
+    }
+
+    fn turn_started(&mut self, at: usize, event: &Event, thread: usize) {
+        let before = self.story.threads.get(thread).and_then(|it| it.active);
+        if let Some(before) = before.and_then(|it| self.story.turns.get_mut(it))
+            && before.ended.is_none()
+        {
+            before.overtaken = Some(at);
+        }
+        let number = self.story.turns.len();
+        if let Some(id) = event.turn {
+            if let Some(&known) = self.turns.get(&(thread, id))
+                && let Some(first) = self.story.turns.get(known).and_then(|it| it.started)
+            {
+                self.story.doubles.push(Double {
+                    of: "turn",
+                    first,
+                    second: at,
+                });
+            }
+            self.turns.insert((thread, id), number);
+        }
+        self.story.turns.push(Turn {
+            thread,
+            id: event.turn,
+            started: Some(at),
+            ended: None,
+            how: None,
+            error: None,
+            overtaken: None,
+        });
+        if let Some(thread) = self.story.threads.get_mut(thread) {
+            thread.active = Some(number);
+            thread.turns.push(number);
+        }
+        // the message it begins with: that of its submission, or the oldest one without an id
+        let own = event
+            .turn
+            .and_then(|id| self.messages.get(&(event.stream, id)).copied());
+        let own = own.or_else(|| {
+            let waiting = self.waiting.get_mut(&event.stream)?;
+            (!waiting.is_empty()).then(|| waiting.remove(0))
+        });
+        if let Some(message) = own.and_then(|it| self.story.messages.get_mut(it))
+            && message.outcome == Outcome::Unknown
+        {
+            message.outcome = Outcome::Began(number);
+        }
+    }
+
+    fn turn_ended(
+        &mut self,
+        at: usize,
+        event: &Event,
+        thread: usize,
+        turn: Option<usize>,
+        how: How,
+    ) {
+        let active = self.story.threads.get(thread).and_then(|it| it.active);
+        let number = turn.or(active).unwrap_or_else(|| {
+            // the log begins inside of the turn
+            let number = self.story.turns.len();
+            self.story.turns.push(Turn {
+                thread,
+                id: event.turn,
+                started: None,
+                ended: None,
+                how: None,
+                error: None,
+                overtaken: None,
+            });
+            if let Some(id) = event.turn {
+                self.turns.insert((thread, id), number);
+            }
+            if let Some(thread) = self.story.threads.get_mut(thread) {
+                thread.turns.push(number);
+            }
+            number
+        });
+        if let Some(turn) = self.story.turns.get_mut(number)
+            && turn.ended.is_none()
+        {
+            turn.ended = Some(at);
+            turn.how = Some(how);
+            turn.error = None;
+        }
+        if let Some(thread) = self.story.threads.get_mut(thread)
+            && thread.active == Some(number)
+        {
+            thread.active = None;
+        }
+    }
+
+    /// Notes an event of a turn that was aborted before another began.
+    fn behind(&mut self, at: usize, turn: Option<usize>, thread: usize) {
+        let Some(number) = turn else { return };
+        let Some(turn) = self.story.turns.get(number) else {
+            return;
+        };
+        let Some((ended, How::Aborted(_))) = turn.ended.zip(turn.how) else {
+            return;
+        };
+        let turns = self.story.threads.get(thread).map_or(&[][..], |it| &it.turns);
+        let next = turns.last().filter(|last| **last != number);
+        let next = next.and_then(|it| self.story.turns.get(*it)?.started);
+        let Some(next) = next.filter(|it| *it > ended) else {
+            return;
+        };
+        match self.stale.get(&number).and_then(|it| self.story.stale.get_mut(*it)) {
+            Some(stale) => stale.events.push(at),
+            None => {
+                self.stale.insert(number, self.story.stale.len());
+                self.story.stale.push(Stale {
+                    turn: number,
+                    next,
+                    events: vec![at],
+                });
+            }
+        }
+    }
+
+    /// Notes the id of a submission.
+    fn submitted(&mut self, at: usize, event: &Event) {
+        // the ids of requests may come again once they are answered; those of submissions must not
+        if !matches!(event.source, Source::Proto) {
+            return;
+        }
+        let Some(id) = event.id else { return };
+        match self.submissions.get(&(event.stream, id)) {
+            Some(&first) => self.story.doubles.push(Double {
+                of: "submission",
+                first,
+                second: at,
+            }),
+            None => {
+                self.submissions.insert((event.stream, id), at);
+            }
+        }
+    }
+
+    fn message(&mut self, at: usize, event: &Event, thread: usize, active: Option<usize>) {
+        self.submitted(at, event);
+        let number = self.story.messages.len();
+        match event.id {
+            Some(id) => {
+                self.messages.insert((event.stream, id), number);
+            }
+            None => self.waiting.entry(event.stream).or_default().push(number),
+        }
+        if let Some(text) = event.text {
+            self.texts.entry((thread, text)).or_default().push(number);
+        }
+        self.story.messages.push(Message {
+            asked: at,
+            thread,
+            into: active,
+            outcome: Outcome::Unknown,
+            turn: None,
+        });
+    }
+
+    fn shown(&mut self, event: &Event, thread: usize) {
+        if let Some(thread) = self.story.threads.get_mut(thread) {
+            thread.shows = true;
+        }
+        let Some(text) = event.text else { return };
+        let Some(waiting) = self.texts.get_mut(&(thread, text)) else {
+            return;
+        };
+        if waiting.is_empty() {
+            return;
+        }
+        let first = waiting.remove(0);
+        if let Some(message) = self.story.messages.get_mut(first)
+            && message.outcome == Outcome::Unknown
+        {
+            message.outcome = Outcome::Shown;
+        }
+    }
+
+    fn asked(
+        &mut self,
+        at: usize,
+        event: &Event,
+        thread: usize,
+        turn: Option<usize>,
+        kind: AskKind,
+    ) {
+        let number = self.story.asks.len();
+        if let Some(id) = event.id {
+            self.asks.insert((event.stream, id), number);
+        }
+        if let Some(call) = event.call {
+            self.by_call.insert((event.stream, call), number);
+        }
+        self.story.asks.push(Ask {
+            asked: at,
+            kind,
+            thread,
+            turn,
+            call: event.call,
+            answered: None,
+            resolved: None,
+        });
+    }
+
+    fn answered(&mut self, at: usize, event: &Event, decision: Decision) {
+        // by the question's own id, else by the call's; early clients answer with the id of the submission
+        let by_id = event.id.and_then(|id| {
+            self.asks
+                .get(&(event.stream, id))
+                .or_else(|| self.by_call.get(&(event.stream, id)))
+        });
+        let by_turn = || {
+            let id = event.id?;
+            self.story.asks.iter().rposition(|ask| {
+                let asked = self.log.events.get(ask.asked);
+                ask.answered.is_none()
+                    && asked.is_some_and(|it| it.stream == event.stream && it.turn == Some(id))
+            })
+        };
+        let found = by_id.copied().or_else(by_turn);
+        if let Some(ask) = found.and_then(|it| self.story.asks.get_mut(it)) {
+            ask.answered.get_or_insert((at, decision));
+        }
+    }
+
+    fn tool(&mut self, at: usize, event: &Event, turn: Option<usize>, kind: ToolKind, began: bool) {
+        let Some(call) = event.call else { return };
+        // an event of core and the item of the app-server tell of the same run
+        let item = self.log.name(event).contains("item");
+        let key = (turn, event.stream, call, kind, item);
+        let number = match self.runs.get(&key) {
+            Some(number) => *number,
+            None => {
+                let number = self.story.runs.len();
+                self.runs.insert(key, number);
+                self.story.runs.push(Run {
+                    call,
+                    kind,
+                    turn,
+                    began: Vec::new(),
+                    ended: Vec::new(),
+                });
+                number
+            }
+        };
+        if let Some(run) = self.story.runs.get_mut(number) {
+            if began {
+                run.began.push(at);
+            } else {
+                run.ended.push(at);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Story {
+        for message in &mut self.story.messages {
+            if message.outcome != Outcome::Unknown {
+                continue;
+            }
+            let named = message
+                .turn
+                .and_then(|id| self.turns.get(&(message.thread, id)).copied());
+            if let Some(named) = named
+                && Some(named) != message.into
+            {
+                message.outcome = Outcome::Began(named);
+                continue;
+            }
+            let Some(into) = message.into else { continue };
+            let Some(turn) = self.story.turns.get(into) else {
+                continue;
+            };
+            let shows = self.story.threads.get(message.thread).is_some_and(|it| it.shows);
+            let has_text = self
+                .log
+                .events
+                .get(message.asked)
+                .is_some_and(|it| it.text.is_some());
+            if turn.error.is_some_and(|it| it < message.asked) && turn.ended.is_none() {
+                message.outcome = Outcome::Dead(into);
+            } else if turn.ended.is_some_and(|it| it > message.asked) && shows && has_text {
+                message.outcome = Outcome::Dropped(into);
+            }
+        }
+        self.story
+    }
+}
