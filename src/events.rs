@@ -15,12 +15,15 @@ mod file;
 mod log;
 mod proto;
 mod reader;
+mod rolled;
 mod rpc;
 mod story;
 
 pub use file::{read, sniff};
 pub use log::{Event, Id, Log};
+pub(crate) use proto::{ItemIs, item_is, tool_name};
 pub use reader::{Reader, Told};
+pub use rolled::rollout_line;
 pub use story::{
     Answerer, Ask, Double, Interrupt, Message, Outcome, Run, Stale, Story, Thread, Turn,
 };
@@ -311,6 +314,10 @@ pub enum What {
     Compacted,
     /// A message of the user in the history that is sent.
     History,
+    /// A line of a rollout with a call.
+    CallWritten,
+    /// A line of a rollout with an output.
+    OutputWritten,
     /// An item that is none of these began, changed or ended.
     Item,
     /// The client ends.
@@ -345,6 +352,8 @@ impl What {
             Self::StreamError => "stream_error",
             Self::Compacted => "compacted",
             Self::History => "history",
+            Self::CallWritten => "call_written",
+            Self::OutputWritten => "output_written",
             Self::Item => "item",
             Self::Shutdown => "shutdown",
             Self::Other => "other",

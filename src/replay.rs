@@ -123,6 +123,7 @@ pub fn replay(
         Session::Recording(recording) => match recording.origin {
             Origin::Recorded => ("recording", None),
             Origin::Converted | Origin::Request => ("converted", None),
+            Origin::Events => ("events", None),
         },
     };
     SessionReport {

@@ -13,6 +13,8 @@ use super::output::{Output, escaped};
 use crate::contract::Policy;
 use crate::replay::{self, SessionReport};
 use crate::report::{json, story, text};
+use crate::session::Session;
+use crate::session::exchange;
 use crate::session::label::Label;
 use crate::strategy::{self, Options, Origin, Probe, Run, Strategy, Verdict};
 
@@ -76,11 +78,7 @@ pub(super) fn run(
         };
         let mut report = replay::replay(&source.name(), session, &strategies, &options);
         if report.is_empty() {
-            let error = CliError::input(
-                &source.name(),
-                "nothing to replay: no request is on file, and none can be rebuilt",
-            )
-            .hint("replay check lists what the file holds");
+            let error = nothing(source, &report.session);
             if passes_over(args, source) {
                 passed_over.push(error);
                 continue;
@@ -157,6 +155,28 @@ pub(super) fn run(
             Ok(u8::from(wrong > 0).max(unreadable))
         }
     }
+}
+
+/// Says that there is nothing to replay, and why.
+fn nothing(source: &Source, session: &Session) -> CliError {
+    let name = source.name();
+    if let Session::Recording(recording) = session
+        && let (exchange::Origin::Events, Some(log)) = (recording.origin, recording.events.source)
+    {
+        let what = format!(
+            "nothing to replay: this is the {}; {}",
+            log.words().trim_start_matches("the "),
+            log.lacks()
+        );
+        return CliError::input(&name, what)
+            .hint("replay the rollout or recording of the same session, with --with and this file")
+            .hint("replay inspect shows it, replay check lists what is wrong in it");
+    }
+    CliError::input(
+        &name,
+        "nothing to replay: no request is on file, and none can be rebuilt",
+    )
+    .hint("replay check lists what the file holds")
 }
 
 /// Whether a file that is no session is none of the user's business: it was found in a folder, not named.

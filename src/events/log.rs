@@ -54,6 +54,8 @@ pub struct Log {
     pub events: Vec<Event>,
     /// Ids, names and beginnings of texts.
     pub ids: Interner,
+    /// The files of the streams behind the first: rollouts whose lines a recording holds.
+    pub rollouts: Vec<String>,
     /// What could not be read as it should be (only where the log is a file of its own).
     pub problems: Vec<Problem>,
     /// How many lines the file has (only where the log is a file of its own).
@@ -89,6 +91,27 @@ impl Log {
             name: Id(ids.intern(clipped(&told.name).as_bytes())),
         };
         self.events.push(event);
+    }
+
+    /// The stream of a rollout whose lines a recording holds.
+    pub fn stream_of(&mut self, path: &str) -> u16 {
+        let known = self.rollouts.iter().rposition(|it| it == path);
+        let at = known.unwrap_or_else(|| {
+            self.rollouts.push(path.to_owned());
+            self.rollouts.len() - 1
+        });
+        u16::try_from(at + 1).unwrap_or(u16::MAX)
+    }
+
+    /// The file of a stream, where it is not the log's own.
+    pub fn rollout(&self, stream: u16) -> Option<&str> {
+        let at = (stream as usize).checked_sub(1)?;
+        self.rollouts.get(at).map(String::as_str)
+    }
+
+    /// The number of an id or text, in the form in which it is compared; `None` if the log does not name it.
+    pub fn find(&self, id: &str) -> Option<Id> {
+        self.ids.find(canonical(id).as_bytes()).map(Id)
     }
 
     /// The text of an id.

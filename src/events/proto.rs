@@ -118,10 +118,19 @@ fn tool(name: &str, message: &Object<'_>) -> What {
     if name.ends_with("_delta") {
         return What::Delta;
     }
+    match tool_name(name) {
+        Some((ToolKind::Custom, _)) if message.get("call_id").is_none() => What::Other,
+        Some((kind, true)) => What::ToolBegan(kind),
+        Some((kind, false)) => What::ToolEnded(kind, exit(message)),
+        None => What::Other,
+    }
+}
+
+/// The tool whose beginning (`true`) or end an event of this name tells; `Custom` also for what may be no tool.
+pub(crate) fn tool_name(name: &str) -> Option<(ToolKind, bool)> {
     let (stem, began) = match (name.strip_suffix("_begin"), name.strip_suffix("_end")) {
         (Some(stem), _) => (stem, true),
-        (None, Some(stem)) => (stem, false),
-        (None, None) => return What::Other,
+        (None, stem) => (stem?, false),
     };
     let kind = match stem {
         "exec_command" => ToolKind::Exec,
@@ -129,13 +138,44 @@ fn tool(name: &str, message: &Object<'_>) -> What {
         "mcp_tool_call" => ToolKind::Mcp,
         "web_search" => ToolKind::WebSearch,
         _ if stem.starts_with("collab") => ToolKind::Agent,
-        _ if message.get("call_id").is_some() => ToolKind::Custom,
-        _ => return What::Other,
+        _ => ToolKind::Custom,
     };
-    if began {
-        What::ToolBegan(kind)
-    } else {
-        What::ToolEnded(kind, exit(message))
+    Some((kind, began))
+}
+
+/// What an item of a turn is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ItemIs {
+    Tool(ToolKind),
+    User,
+    Agent,
+    Reasoning,
+    Compaction,
+    Warning,
+    Other,
+}
+
+/// What an item of this `type` is: `PascalCase` in core, `camelCase` in the app-server, `snake_case` in `exec --json`.
+pub(crate) fn item_is(kind: &str) -> ItemIs {
+    match kind {
+        "CommandExecution" | "commandExecution" | "command_execution" => {
+            ItemIs::Tool(ToolKind::Exec)
+        }
+        "FileChange" | "fileChange" | "file_change" => ItemIs::Tool(ToolKind::Patch),
+        "McpToolCall" | "mcpToolCall" | "mcp_tool_call" => ItemIs::Tool(ToolKind::Mcp),
+        "WebSearch" | "webSearch" | "web_search" => ItemIs::Tool(ToolKind::WebSearch),
+        "CollabAgentToolCall" | "CollabToolCall" | "collabAgentToolCall" | "collabToolCall"
+        | "collab_tool_call" => ItemIs::Tool(ToolKind::Agent),
+        "DynamicToolCall" | "dynamicToolCall" | "ImageView" | "imageView" | "tool_call"
+        | "ImageGeneration" | "imageGeneration" | "custom_tool_call" => {
+            ItemIs::Tool(ToolKind::Custom)
+        }
+        "UserMessage" | "userMessage" | "user_message" => ItemIs::User,
+        "AgentMessage" | "agentMessage" | "agent_message" | "assistant_message" => ItemIs::Agent,
+        "Reasoning" | "reasoning" => ItemIs::Reasoning,
+        "ContextCompaction" | "contextCompaction" => ItemIs::Compaction,
+        "error" => ItemIs::Warning,
+        _ => ItemIs::Other,
     }
 }
 
@@ -145,46 +185,40 @@ pub(super) fn exit(of: &Object<'_>) -> Option<i32> {
         .find_map(|key| of.get(key)?.get().parse().ok())
 }
 
-/// `item_started` and `item_completed`: a `TurnItem`, `PascalCase` tags in core, `camelCase` in the app-server,
-/// `snake_case` in `exec --json`.
+/// `item_started` and `item_completed`.
 pub(super) fn turn_item<'a>(mut told: Told<'a>, message: &Object<'a>, ended: bool) -> Told<'a> {
     let Some(item) = message.object("item") else {
         told.what = What::Item;
         return told;
     };
-    let kind = item.text("type").or_else(|| item.text("item_type"));
-    let tool = |kind: ToolKind| {
-        if ended {
-            What::ToolEnded(kind, exit(&item))
-        } else {
-            What::ToolBegan(kind)
-        }
+    // an early shape gives both, and the older word under `item_type` is the telling one where `type` is not known
+    let named = |key: &str| item.text(key).map(|it| item_is(&it));
+    let is = match named("type") {
+        Some(ItemIs::Other) | None => named("item_type").unwrap_or(ItemIs::Other),
+        Some(is) => is,
     };
     let id = item.text("id");
-    told.what = match kind.as_deref().unwrap_or("") {
-        "CommandExecution" | "commandExecution" | "command_execution" => {
+    told.what = match is {
+        ItemIs::Tool(kind) => {
             told.text = item.text("command");
-            tool(ToolKind::Exec)
+            if ended {
+                What::ToolEnded(kind, exit(&item))
+            } else {
+                What::ToolBegan(kind)
+            }
         }
-        "FileChange" | "fileChange" | "file_change" => tool(ToolKind::Patch),
-        "McpToolCall" | "mcpToolCall" | "mcp_tool_call" => tool(ToolKind::Mcp),
-        "WebSearch" | "webSearch" | "web_search" => tool(ToolKind::WebSearch),
-        "CollabAgentToolCall" | "CollabToolCall" | "collabAgentToolCall" | "collabToolCall"
-        | "collab_tool_call" | "SubAgentActivity" | "subAgentActivity" => tool(ToolKind::Agent),
-        "DynamicToolCall" | "dynamicToolCall" | "ImageView" | "imageView" | "tool_call"
-        | "ImageGeneration" | "imageGeneration" | "custom_tool_call" => tool(ToolKind::Custom),
-        "UserMessage" | "userMessage" | "user_message" => {
+        ItemIs::User => {
             told.text = first_text(&item);
             if ended { What::MessageShown } else { What::Item }
         }
-        "AgentMessage" | "agentMessage" | "agent_message" | "assistant_message" => {
+        ItemIs::Agent => {
             told.text = item.text("text").or_else(|| first_text(&item));
             if ended { What::AgentText } else { What::Item }
         }
-        "Reasoning" | "reasoning" if ended => What::Reasoning,
-        "ContextCompaction" | "contextCompaction" if ended => What::Compacted,
+        ItemIs::Reasoning if ended => What::Reasoning,
+        ItemIs::Compaction if ended => What::Compacted,
         // a word of warning or an error that ends nothing
-        "error" => {
+        ItemIs::Warning => {
             told.text = item.text("message");
             What::StreamError
         }
@@ -198,7 +232,7 @@ pub(super) fn turn_item<'a>(mut told: Told<'a>, message: &Object<'a>, ended: boo
 }
 
 /// The first text of `content`.
-fn first_text<'a>(item: &Object<'a>) -> Option<Cow<'a, str>> {
+pub(super) fn first_text<'a>(item: &Object<'a>) -> Option<Cow<'a, str>> {
     let content = item.get("content")?;
     let parts = array(content.get())?;
     parts

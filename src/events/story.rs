@@ -3,7 +3,7 @@
 //!
 //! One pass over the events, every step a look-up by id: a log of a million events costs no more for each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::log::{Event, Id, Log};
 use super::{AskKind, Decision, How, Source, ToolKind, What};
@@ -191,6 +191,7 @@ impl Story {
             resumes: BTreeMap::new(),
             asks: BTreeMap::new(),
             by_call: BTreeMap::new(),
+            by_turn: BTreeMap::new(),
             interrupts: BTreeMap::new(),
             messages: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -243,14 +244,16 @@ struct Teller<'a> {
     resumes: BTreeMap<Key, usize>,
     asks: BTreeMap<Key, usize>,
     by_call: BTreeMap<Key, usize>,
+    /// The last question of each turn that names one.
+    by_turn: BTreeMap<Key, usize>,
     interrupts: BTreeMap<Key, usize>,
     messages: BTreeMap<Key, usize>,
     /// Messages without an id that no turn has begun with, by stream.
-    waiting: BTreeMap<u16, Vec<usize>>,
+    waiting: BTreeMap<u16, VecDeque<usize>>,
     runs: BTreeMap<(Option<usize>, u16, Id, ToolKind, bool), usize>,
     stale: BTreeMap<usize, usize>,
     /// Messages that were not shown yet, by thread and text.
-    texts: BTreeMap<(usize, Id), Vec<usize>>,
+    texts: BTreeMap<(usize, Id), VecDeque<usize>>,
 }
 
 impl Teller<'_> {
@@ -439,8 +442,7 @@ impl Teller<'_> {
             .turn
             .and_then(|id| self.messages.get(&(event.stream, id)).copied());
         let own = own.or_else(|| {
-            let waiting = self.waiting.get_mut(&event.stream)?;
-            (!waiting.is_empty()).then(|| waiting.remove(0))
+            self.waiting.get_mut(&event.stream)?.pop_front()
         });
         if let Some(message) = own.and_then(|it| self.story.messages.get_mut(it))
             && message.outcome == Outcome::Unknown
@@ -546,10 +548,17 @@ impl Teller<'_> {
             Some(id) => {
                 self.messages.insert((event.stream, id), number);
             }
-            None => self.waiting.entry(event.stream).or_default().push(number),
+            None => self
+                .waiting
+                .entry(event.stream)
+                .or_default()
+                .push_back(number),
         }
         if let Some(text) = event.text {
-            self.texts.entry((thread, text)).or_default().push(number);
+            self.texts
+                .entry((thread, text))
+                .or_default()
+                .push_back(number);
         }
         self.story.messages.push(Message {
             asked: at,
@@ -565,13 +574,10 @@ impl Teller<'_> {
             thread.shows = true;
         }
         let Some(text) = event.text else { return };
-        let Some(waiting) = self.texts.get_mut(&(thread, text)) else {
+        let waiting = self.texts.get_mut(&(thread, text));
+        let Some(first) = waiting.and_then(VecDeque::pop_front) else {
             return;
         };
-        if waiting.is_empty() {
-            return;
-        }
-        let first = waiting.remove(0);
         if let Some(message) = self.story.messages.get_mut(first)
             && message.outcome == Outcome::Unknown
         {
@@ -594,6 +600,9 @@ impl Teller<'_> {
         if let Some(call) = event.call {
             self.by_call.insert((event.stream, call), number);
         }
+        if let Some(id) = event.turn {
+            self.by_turn.insert((event.stream, id), number);
+        }
         self.story.asks.push(Ask {
             asked: at,
             kind,
@@ -612,15 +621,10 @@ impl Teller<'_> {
                 .get(&(event.stream, id))
                 .or_else(|| self.by_call.get(&(event.stream, id)))
         });
-        let by_turn = || {
-            let id = event.id?;
-            self.story.asks.iter().rposition(|ask| {
-                let asked = self.log.events.get(ask.asked);
-                ask.answered.is_none()
-                    && asked.is_some_and(|it| it.stream == event.stream && it.turn == Some(id))
-            })
-        };
-        let found = by_id.copied().or_else(by_turn);
+        let by_turn = event
+            .id
+            .and_then(|id| self.by_turn.get(&(event.stream, id)));
+        let found = by_id.or(by_turn).copied();
         if let Some(ask) = found.and_then(|it| self.story.asks.get_mut(it)) {
             ask.answered.get_or_insert((at, decision));
         }

@@ -9,6 +9,7 @@ use super::entry::{Entry, Marks, NONE, Names, Place};
 use super::lines::LineIndex;
 use super::state::{Change, Changes, Pending};
 use super::{beside::Asking, recorded, rolled};
+use crate::events::Answerer;
 use crate::ids::{CallKey, ItemIndex};
 use crate::session::Session;
 use crate::session::tree::{Node, Tree};
@@ -46,6 +47,9 @@ pub struct Ask {
     pub opened: u32,
     /// The entry of the answer, or [`NONE`].
     pub closed: u32,
+    /// Who answered: whoever drives the client, the client itself (an interrupt; a question that ended with its turn), or
+    /// nobody.
+    pub answerer: Answerer,
 }
 
 /// The index of one or several files.

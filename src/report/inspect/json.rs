@@ -6,11 +6,12 @@ use std::io;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::events::{Answerer, Story};
 use crate::replay::client;
 use crate::report::json::{SCHEMA, problems};
 use crate::report::lazy::{Each, write_pretty};
 use crate::session::Session;
-use crate::session::exchange::{Exchange, NO_LANE, Purpose, Recording};
+use crate::session::exchange::{Exchange, NO_LANE, Origin, Purpose, Recording};
 use crate::session::format::{cause_name, transport_name};
 use crate::timeline::text::item_of;
 use crate::timeline::words::MAX_SAID;
@@ -70,13 +71,41 @@ fn file(timeline: &Timeline, at: u16) -> Option<Value> {
     };
     Some(json!({
         "path": file.name,
-        "source": if file.is_recording() { "recording" } else { "rollout" },
+        "source": match &file.session {
+            Session::Rollout(_) => "rollout",
+            Session::Recording(recording) if recording.origin == Origin::Events => "events",
+            Session::Recording(_) => "recording",
+        },
         "era": era,
         "client": {"name": client.name, "version": client.version},
         "lines": file.lines.len(),
         "bytes": file.lines.bytes(),
+        "events": events(&file.session),
         "problems": problems(file.session.problems(), None),
     }))
+}
+
+/// What the client said of itself: counts. Null where nothing of that is on file.
+fn events(session: &Session) -> Value {
+    let log = match session {
+        Session::Rollout(rollout) => &rollout.events,
+        Session::Recording(recording) => &recording.events,
+    };
+    if log.is_empty() {
+        return Value::Null;
+    }
+    let story = Story::of(log);
+    let of_client = |it: &&crate::events::Event| it.stream == 0;
+    json!({
+        "log": log.source.map(crate::events::Source::name),
+        "events": log.events.iter().filter(of_client).count(),
+        "threads": story.threads.iter().filter(|it| it.id.is_some()).count(),
+        "turns": story.turns.len(),
+        "tool_calls": story.runs.len(),
+        "messages": story.messages.len(),
+        "interrupts": story.interrupts.len(),
+        "questions": story.asks.len(),
+    })
 }
 
 /// Where an entry stands.
@@ -228,6 +257,11 @@ fn ask(timeline: &Timeline, ask: &Ask) -> Value {
         "id": ask.id,
         "asked": place(timeline, ask.opened),
         "answered": place(timeline, ask.closed),
+        "answered_by": match ask.answerer {
+            Answerer::Driver => Some("driver"),
+            Answerer::Client => Some("client"),
+            Answerer::Nobody => None,
+        },
     })
 }
 

@@ -7,6 +7,7 @@ use super::{clock, fate, half_fate};
 use crate::report::safe;
 use crate::report::style::Paint;
 use crate::session::Session;
+use crate::session::exchange::Origin;
 use crate::timeline::{Entry, Filter, Happened, Marks, NONE, Source, Timeline, What};
 
 /// Events that say nothing that another entry does not say.
@@ -156,6 +157,9 @@ fn head(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Resul
     for file in &timeline.files {
         let kind = match &file.session {
             Session::Rollout(rollout) => format!("rollout {}", rollout.era.name()),
+            Session::Recording(recording) if recording.origin == Origin::Events => {
+                super::log_words(recording)
+            }
             Session::Recording(recording) => {
                 let count = recording.exchanges.len();
                 format!(
@@ -203,7 +207,7 @@ fn end(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Result
             .map_or(0, |entry| entry.line);
         writeln!(
             out,
-            "  {} {} asked for at line {line}, never answered",
+            "  {} {} asked for at line {line}: nobody answered",
             ask.asking.name(),
             safe(&ask.id)
         )?;
