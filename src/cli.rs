@@ -16,6 +16,7 @@ mod pages;
 mod record;
 mod replay;
 mod serve;
+mod with;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

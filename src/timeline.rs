@@ -9,6 +9,7 @@
 mod beside;
 pub mod calls;
 mod chunk;
+mod clock;
 mod draft;
 mod entry;
 pub mod filter;
@@ -26,7 +27,7 @@ pub(crate) use calls::{raw_ledger, replaced_ledger};
 pub use draft::{Asked, Call, History, Lane};
 pub use entry::{Entry, Marks, NONE, Names, Place, What};
 pub use filter::Filter;
-pub use index::{Ask, Timeline, TimelineFile, merge, read};
+pub use index::{Ask, Clock, Timeline, TimelineFile, merge, read};
 pub use lines::LineIndex;
 pub use state::{Change, Changes, Closing, Happened, Pending};
 pub use text::{Source, Text};

@@ -10,6 +10,8 @@ use super::error::CliError;
 use super::input::{self, Source};
 use super::labels;
 use super::output::{Output, escaped};
+use super::with::With;
+use crate::check;
 use crate::contract::Policy;
 use crate::replay::{self, SessionReport};
 use crate::report::{json, story, text};
@@ -51,6 +53,10 @@ pub(super) fn run(
     if several && args.write_story.is_some() {
         return Err(CliError::usage("--write-story takes one session at a time"));
     }
+    if several && !args.with.is_empty() {
+        return Err(CliError::usage("--with takes one session at a time"));
+    }
+    let with = With::read(&args.with, environment)?;
     let mut reports: Vec<SessionReport> = Vec::new();
     let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
     if !output.is_json() {
@@ -93,6 +99,8 @@ pub(super) fn run(
             unread.push(error);
             continue;
         }
+        with.note(&report.session, output);
+        report.findings = check::beside(&report.session, &with.named(), &report.open_calls);
         let table = if output.is_json() || !strategies.is_empty() {
             Vec::new()
         } else {
@@ -164,8 +172,8 @@ fn nothing(source: &Source, session: &Session) -> CliError {
         && let (exchange::Origin::Events, Some(log)) = (recording.origin, recording.events.source)
     {
         let what = format!(
-            "nothing to replay: this is the {}; {}",
-            log.words().trim_start_matches("the "),
+            "nothing to replay in {}: {}",
+            log.words(),
             log.lacks()
         );
         return CliError::input(&name, what)
@@ -193,7 +201,7 @@ const PROBE: &str = "continue";
 
 /// Gives the messages of probes, which stand in no file, their text.
 fn label_probes(report: &mut SessionReport, text: &str) {
-    let items = crate::check::items(&report.session);
+    let items = check::items(&report.session);
     let probes: Vec<_> = report
         .runs
         .iter()

@@ -257,7 +257,40 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
+    /// Forgets ids that a new process counts anew: a log may hold several runs of a client, one behind the other.
+    fn new_process(&mut self, event: &Event) {
+        let stream = event.stream;
+        let name = self.log.name(event);
+        if name == "settings" {
+            self.threads.remove(&(stream, None));
+            self.current.remove(&stream);
+        } else if !matches!(name, "session_configured" | "thread.started" | "initialize") {
+            return;
+        }
+        let keys = (stream, Id(0))..=(stream, Id(u32::MAX));
+        let old: Vec<Key> = self.submissions.range(keys.clone()).map(|it| *it.0).collect();
+        for key in old {
+            self.submissions.remove(&key);
+        }
+        let old: Vec<Key> = self.created.range(keys).map(|it| *it.0).collect();
+        for key in old {
+            self.created.remove(&key);
+        }
+        let Some(&thread) = self.threads.get(&(stream, event.thread)) else {
+            return;
+        };
+        let keys = (thread, Id(0))..=(thread, Id(u32::MAX));
+        let old: Vec<(usize, Id)> = self.turns.range(keys).map(|it| *it.0).collect();
+        for key in old {
+            self.turns.remove(&key);
+        }
+        if let Some(thread) = self.story.threads.get_mut(thread) {
+            thread.active = None;
+        }
+    }
+
     fn take(&mut self, at: usize, event: &Event) {
+        self.new_process(event);
         let thread = self.thread(event);
         let turn = event.turn.and_then(|id| self.turns.get(&(thread, id)).copied());
         if !event.inwards && event.what != What::TurnStarted {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::calls::{OpenCall, open_calls};
+use super::clock::align;
 use super::draft::{Asked, Call, Draft, History, Lane};
 use super::entry::{Entry, Marks, NONE, Names, Place};
 use super::lines::LineIndex;
@@ -22,6 +23,8 @@ pub struct TimelineFile {
     pub name: String,
     /// Where its lines begin.
     pub lines: LineIndex,
+    /// Where its times come from.
+    pub clock: Clock,
     /// What it says.
     pub session: Session,
     /// The sequences of items that histories and requests name.
@@ -34,6 +37,29 @@ pub struct TimelineFile {
     first_lane: u16,
     /// The number of its first place in the timeline; the items of an E0 document have a place each, in their order.
     pub(crate) first_place: u32,
+}
+
+/// Where the times of a file come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// Its own lines.
+    #[default]
+    Own,
+    /// What it shares with other files: ids of calls and turns, texts.
+    Matched,
+    /// Nothing: it has none and shares nothing.
+    None,
+}
+
+impl Clock {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Matched => "matched",
+            Self::None => "none",
+        }
+    }
 }
 
 /// A question beside the calls, and its answer.
@@ -114,6 +140,7 @@ fn finish(name: &str, session: Session, draft: Draft) -> Timeline {
         files: vec![TimelineFile {
             name: name.to_owned(),
             lines,
+            clock: Clock::Own,
             session,
             tree,
             causes: open
@@ -145,6 +172,7 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
     for part in &mut parts {
         part.rebase();
     }
+    align(&mut parts);
     let mut all = Timeline::default();
     all.names.number("");
     let mut changes = Vec::new();
@@ -270,6 +298,17 @@ impl Timeline {
             if entry.time != i64::MIN {
                 entry.time += begun;
             }
+        }
+    }
+
+    /// When its recording was begun, in microseconds since the epoch; 0 where nothing says it.
+    pub(super) fn begun(&self) -> i64 {
+        match self.files.first().map(|file| &file.session) {
+            Some(Session::Recording(recording)) => {
+                let created = recording.header.created_at.as_deref();
+                created.and_then(super::lines::micros).unwrap_or(0)
+            }
+            _ => 0,
         }
     }
 

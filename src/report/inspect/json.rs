@@ -45,12 +45,13 @@ pub fn write(
             asks: Each(|| timeline.asks.iter().map(|it| ask(timeline, it))),
             cuts: Each(|| marked(timeline, Marks::CUT)),
             refusals: Each(|| refusals(timeline)),
+            findings: Each(|| findings(timeline)),
         },
     )
 }
 
 #[derive(Serialize)]
-struct Document<A, B, C, D, E, F, G, H> {
+struct Document<A, B, C, D, E, F, G, H, I> {
     schema: u32,
     files: A,
     lanes: B,
@@ -60,6 +61,19 @@ struct Document<A, B, C, D, E, F, G, H> {
     asks: F,
     cuts: G,
     refusals: H,
+    findings: I,
+}
+
+fn findings(timeline: &Timeline) -> Vec<Value> {
+    let Some(first) = timeline.files.first() else {
+        return Vec::new();
+    };
+    let items = crate::check::items(&first.session);
+    let found = super::findings(timeline);
+    let found = found.iter();
+    found
+        .map(|it| crate::report::json::finding(it, &first.name, items))
+        .collect()
 }
 
 fn file(timeline: &Timeline, at: u16) -> Option<Value> {
@@ -77,6 +91,7 @@ fn file(timeline: &Timeline, at: u16) -> Option<Value> {
             Session::Recording(_) => "recording",
         },
         "era": era,
+        "clock": file.clock.name(),
         "client": {"name": client.name, "version": client.version},
         "lines": file.lines.len(),
         "bytes": file.lines.bytes(),

@@ -8,7 +8,7 @@ use crate::report::safe;
 use crate::report::style::Paint;
 use crate::session::Session;
 use crate::session::exchange::Origin;
-use crate::timeline::{Entry, Filter, Happened, Marks, NONE, Source, Timeline, What};
+use crate::timeline::{Clock, Entry, Filter, Happened, Marks, NONE, Source, Timeline, What};
 
 /// Events that say nothing that another entry does not say.
 const QUIET: [&str; 12] = [
@@ -174,6 +174,11 @@ fn head(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Resul
             paint.heading(safe(&file.name)),
             paint.faint(format!("{kind} · {} lines", file.lines.len()))
         );
+        match file.clock {
+            Clock::Own => {}
+            Clock::Matched => line.push_str(" · times by what it shares with the others"),
+            Clock::None => line.push_str(" · no times"),
+        }
         if open > 0 {
             let _ = write!(line, " · {}", paint.bad(format!("{open} open at the end")));
         }
@@ -211,6 +216,13 @@ fn end(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Result
             ask.asking.name(),
             safe(&ask.id)
         )?;
+    }
+    let findings = super::findings(timeline);
+    if let (false, Some(first)) = (findings.is_empty(), timeline.files.first()) {
+        writeln!(out, "\n{}", paint.heading("beside the wire"))?;
+        for line in crate::report::check::findings(&first.name, &findings, paint).lines() {
+            writeln!(out, "  {line}")?;
+        }
     }
     for file in &timeline.files {
         let problems = file.session.problems();
