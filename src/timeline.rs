@@ -14,6 +14,7 @@ mod draft;
 mod entry;
 pub mod filter;
 pub mod index;
+mod join;
 mod lines;
 mod recorded;
 mod rolled;

@@ -109,13 +109,8 @@ pub fn beside(session: &Session, others: &[Named<'_>], open: &[OpenCall]) -> Vec
 /// Findings that say the same of the same place are one; those that say the same of many places are counted.
 fn merge(mut found: Vec<Finding>) -> Vec<Finding> {
     found.sort_by(|a, b| {
-        (&a.path, a.line, a.rule, &a.call_id, &a.message).cmp(&(
-            &b.path,
-            b.line,
-            b.rule,
-            &b.call_id,
-            &b.message,
-        ))
+        (&a.path, a.line, a.rule, &a.call_id, &a.message)
+            .cmp(&(&b.path, b.line, b.rule, &b.call_id, &b.message))
     });
     found.dedup_by(|a, b| {
         a.path == b.path
@@ -125,11 +120,9 @@ fn merge(mut found: Vec<Finding>) -> Vec<Finding> {
             && a.message == b.message
     });
     // a file of a million interrupts is told in a few lines
-    let mut counts: BTreeMap<(Option<Box<str>>, Rule, Severity), usize> =
-        BTreeMap::new();
+    let mut counts: BTreeMap<(Option<Box<str>>, Rule, Severity), usize> = BTreeMap::new();
     let mut kept: Vec<Finding> = Vec::new();
-    let mut last: BTreeMap<(Option<Box<str>>, Rule, Severity), usize> =
-        BTreeMap::new();
+    let mut last: BTreeMap<(Option<Box<str>>, Rule, Severity), usize> = BTreeMap::new();
     for finding in found {
         let key = (finding.path.clone(), finding.rule, finding.severity);
         let count = counts.entry(key.clone()).or_default();

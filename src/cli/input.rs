@@ -11,9 +11,7 @@ use crate::locate::{self, LocateError, Shelves};
 use crate::redact::Lookout;
 use crate::rollout::reader as rollout_reader;
 use crate::session::sniff::{self, Foreign};
-use crate::session::{
-    self, Kind, ReadError, Session, event_log, exchanges, reader, request_file,
-};
+use crate::session::{self, Kind, ReadError, Session, event_log, exchanges, reader, request_file};
 
 /// How much of a file is looked at to tell what it is.
 const HEAD: u64 = 64 << 10;
@@ -121,9 +119,7 @@ impl Source {
                 ReadError::NotJson { .. } => {
                     said.hint("a request body is one JSON value; is it cut off?")
                 }
-                ReadError::NewerFormat { .. } => {
-                    said.hint("a newer release of replay reads it")
-                }
+                ReadError::NewerFormat { .. } => said.hint("a newer release of replay reads it"),
                 _ => said,
             }
         })

@@ -171,11 +171,7 @@ fn nothing(source: &Source, session: &Session) -> CliError {
     if let Session::Recording(recording) = session
         && let (exchange::Origin::Events, Some(log)) = (recording.origin, recording.events.source)
     {
-        let what = format!(
-            "nothing to replay in {}: {}",
-            log.words(),
-            log.lacks()
-        );
+        let what = format!("nothing to replay in {}: {}", log.words(), log.lacks());
         return CliError::input(&name, what)
             .hint("replay the rollout or recording of the same session, with --with and this file")
             .hint("replay inspect shows it, replay check lists what is wrong in it");

@@ -2,9 +2,9 @@
 
 use std::io::{self, Read};
 
+use super::Source;
 use super::log::Log;
 use super::reader::Reader;
-use super::Source;
 use crate::wire::lines::{LineReader, Problem, Reason, Values, trim};
 use crate::wire::raw::Object;
 
@@ -18,7 +18,8 @@ pub fn sniff(head: &[u8]) -> Option<Source> {
     let text = String::from_utf8_lossy(head);
     let mut early = false;
     for line in text.lines().take(FIRST_LINES) {
-        let Some(object) = Object::read(line.trim_matches(['\u{feff}', '\0', ' ', '\t', '\r'])) else {
+        let Some(object) = Object::read(line.trim_matches(['\u{feff}', '\0', ' ', '\t', '\r']))
+        else {
             continue;
         };
         let has = |key: &str| object.get(key).is_some();
@@ -32,7 +33,11 @@ pub fn sniff(head: &[u8]) -> Option<Source> {
             return Some(Source::ExecJson);
         }
         if object.object("msg").is_some() && (has("id") || has("conversationId")) {
-            return Some(if early { Source::ExecJson } else { Source::Proto });
+            return Some(if early {
+                Source::ExecJson
+            } else {
+                Source::Proto
+            });
         }
         if object.object("op").is_some() && has("id") {
             return Some(Source::Proto);
@@ -51,7 +56,8 @@ pub fn sniff(head: &[u8]) -> Option<Source> {
         }
         early |= has("workdir") && has("model") || has("prompt") && early;
         // what another file has on its first line is none of ours
-        let known = early || kind == "error" || kind.is_empty() && (has("id") || has("removed_lines"));
+        let known =
+            early || kind == "error" || kind.is_empty() && (has("id") || has("removed_lines"));
         if !known {
             return None;
         }

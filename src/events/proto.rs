@@ -164,7 +164,10 @@ pub(crate) fn item_is(kind: &str) -> ItemIs {
         "FileChange" | "fileChange" | "file_change" => ItemIs::Tool(ToolKind::Patch),
         "McpToolCall" | "mcpToolCall" | "mcp_tool_call" => ItemIs::Tool(ToolKind::Mcp),
         "WebSearch" | "webSearch" | "web_search" => ItemIs::Tool(ToolKind::WebSearch),
-        "CollabAgentToolCall" | "CollabToolCall" | "collabAgentToolCall" | "collabToolCall"
+        "CollabAgentToolCall"
+        | "CollabToolCall"
+        | "collabAgentToolCall"
+        | "collabToolCall"
         | "collab_tool_call" => ItemIs::Tool(ToolKind::Agent),
         "DynamicToolCall" | "dynamicToolCall" | "ImageView" | "imageView" | "tool_call"
         | "ImageGeneration" | "imageGeneration" | "custom_tool_call" => {
@@ -209,7 +212,11 @@ pub(super) fn turn_item<'a>(mut told: Told<'a>, message: &Object<'a>, ended: boo
         }
         ItemIs::User => {
             told.text = first_text(&item);
-            if ended { What::MessageShown } else { What::Item }
+            if ended {
+                What::MessageShown
+            } else {
+                What::Item
+            }
         }
         ItemIs::Agent => {
             told.text = item.text("text").or_else(|| first_text(&item));

@@ -127,7 +127,11 @@ impl Reader {
             return vec![proto::event(object, &message, source)];
         }
         if let Some(op) = object.object("op") {
-            return vec![proto::submission(object, &op, source.unwrap_or(Source::Proto))];
+            return vec![proto::submission(
+                object,
+                &op,
+                source.unwrap_or(Source::Proto),
+            )];
         }
         let rpc = object.text("method").is_some()
             || object.get("id").is_some()
@@ -143,7 +147,11 @@ impl Reader {
         // the first lines of an early `exec --json`: its settings, and the prompt
         if object.get("workdir").is_some() && object.get("model").is_some() {
             self.early_exec = true;
-            return vec![Told::new(source.unwrap_or(Source::ExecJson), false, "settings")];
+            return vec![Told::new(
+                source.unwrap_or(Source::ExecJson),
+                false,
+                "settings",
+            )];
         }
         if let Some(prompt) = object.text("prompt") {
             self.early_exec = true;
@@ -187,9 +195,7 @@ fn tui<'a>(object: &Object<'a>) -> Told<'a> {
             (None, Some(op)) => proto::submission(payload, &op, Source::TuiLog),
             (None, None) => Told::new(Source::TuiLog, inwards, kind),
         },
-        (None, "session_end") => {
-            Told::new(Source::TuiLog, inwards, kind).means(What::Shutdown)
-        }
+        (None, "session_end") => Told::new(Source::TuiLog, inwards, kind).means(What::Shutdown),
         (None, "app_event") => match object.text("variant") {
             Some(variant) => Told::new(Source::TuiLog, inwards, format!("app_event {variant}")),
             None => Told::new(Source::TuiLog, inwards, kind),
@@ -197,6 +203,9 @@ fn tui<'a>(object: &Object<'a>) -> Told<'a> {
         (None, _) => Told::new(Source::TuiLog, inwards, kind),
     };
     told.inwards = inwards;
-    told.time = object.text("ts").as_deref().and_then(crate::wire::when::micros);
+    told.time = object
+        .text("ts")
+        .as_deref()
+        .and_then(crate::wire::when::micros);
     told
 }

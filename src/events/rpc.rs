@@ -78,7 +78,10 @@ impl Rpc {
     ) -> Told<'a> {
         let params = object.object("params").unwrap_or_default();
         let by_name = number.is_some() && !is_of_client(&method)
-            || matches!(&*method, "initialized" | "notifications/initialized" | "notifications/cancelled");
+            || matches!(
+                &*method,
+                "initialized" | "notifications/initialized" | "notifications/cancelled"
+            );
         let inwards = inwards.unwrap_or(by_name);
         let mut told = Told::new(source, inwards, method);
         told.thread = params
@@ -128,9 +131,15 @@ impl Rpc {
         let failed = object.value("error").is_some();
         // an answer of the driver is a decision, or answers; both sides may wait under one number
         let decides = result.as_ref().is_some_and(|it| {
-            ["decision", "answers", "action", "contentItems", "permissions"]
-                .iter()
-                .any(|key| it.get(key).is_some())
+            [
+                "decision",
+                "answers",
+                "action",
+                "contentItems",
+                "permissions",
+            ]
+            .iter()
+            .any(|key| it.get(key).is_some())
         });
         let inwards = inwards.unwrap_or_else(|| {
             let driver = self.of_driver.contains_key(number);
@@ -160,9 +169,8 @@ impl Rpc {
         if failed {
             told.text = object.object("error").and_then(|it| it.text("message"));
         }
-        let named = |result: &Object<'a>, key: &str| {
-            result.object(key).and_then(|it| it.text("id"))
-        };
+        let named =
+            |result: &Object<'a>, key: &str| result.object(key).and_then(|it| it.text("id"));
         told.what = match waiting.what {
             What::InterruptAsked => What::InterruptAnswered(!failed),
             What::MessageAsked => {
@@ -181,7 +189,11 @@ impl Rpc {
             What::ResumeAsked | What::ThreadStarted => {
                 let thread = named(&result, "thread").or_else(|| result.text("conversationId"));
                 told.thread = thread.or(told.thread);
-                if failed { What::Error } else { What::ThreadStarted }
+                if failed {
+                    What::Error
+                } else {
+                    What::ThreadStarted
+                }
             }
             _ => What::Other,
         };
@@ -215,7 +227,9 @@ fn is_of_client(method: &str) -> bool {
     question(method).is_some()
         || matches!(
             method,
-            "account/chatgptAuthTokens/refresh" | "attestation/generate" | "roots/list"
+            "account/chatgptAuthTokens/refresh"
+                | "attestation/generate"
+                | "roots/list"
                 | "sampling/createMessage"
         )
 }

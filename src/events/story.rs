@@ -268,7 +268,11 @@ impl Teller<'_> {
             return;
         }
         let keys = (stream, Id(0))..=(stream, Id(u32::MAX));
-        let old: Vec<Key> = self.submissions.range(keys.clone()).map(|it| *it.0).collect();
+        let old: Vec<Key> = self
+            .submissions
+            .range(keys.clone())
+            .map(|it| *it.0)
+            .collect();
         for key in old {
             self.submissions.remove(&key);
         }
@@ -292,7 +296,9 @@ impl Teller<'_> {
     fn take(&mut self, at: usize, event: &Event) {
         self.new_process(event);
         let thread = self.thread(event);
-        let turn = event.turn.and_then(|id| self.turns.get(&(thread, id)).copied());
+        let turn = event
+            .turn
+            .and_then(|id| self.turns.get(&(thread, id)).copied());
         if !event.inwards && event.what != What::TurnStarted {
             self.behind(at, turn, thread);
         }
@@ -415,15 +421,19 @@ impl Teller<'_> {
         let name = self.log.name(event);
         let Some(thread) = event.thread else { return };
         if name.starts_with("answer to") && name.contains("esume") {
-            let asked = event.id.and_then(|id| self.resumes.get(&(event.stream, id)));
+            let asked = event
+                .id
+                .and_then(|id| self.resumes.get(&(event.stream, id)));
             if let Some(&asked) = asked {
                 let wanted = self.log.events.get(asked).and_then(|it| it.thread);
                 if wanted.is_some_and(|it| it != thread) {
                     self.story.elsewhere.push((asked, at));
                 }
             }
-        } else if matches!(name, "answer to thread/start" | "answer to newConversation" | "answer to thread/fork")
-        {
+        } else if matches!(
+            name,
+            "answer to thread/start" | "answer to newConversation" | "answer to thread/fork"
+        ) {
             match self.created.get(&(event.stream, thread)) {
                 Some(&first) => self.story.doubles.push(Double {
                     of: "thread",
@@ -474,9 +484,7 @@ impl Teller<'_> {
         let own = event
             .turn
             .and_then(|id| self.messages.get(&(event.stream, id)).copied());
-        let own = own.or_else(|| {
-            self.waiting.get_mut(&event.stream)?.pop_front()
-        });
+        let own = own.or_else(|| self.waiting.get_mut(&event.stream)?.pop_front());
         if let Some(message) = own.and_then(|it| self.story.messages.get_mut(it))
             && message.outcome == Outcome::Unknown
         {
@@ -536,13 +544,21 @@ impl Teller<'_> {
         let Some((ended, How::Aborted(_))) = turn.ended.zip(turn.how) else {
             return;
         };
-        let turns = self.story.threads.get(thread).map_or(&[][..], |it| &it.turns);
+        let turns = self
+            .story
+            .threads
+            .get(thread)
+            .map_or(&[][..], |it| &it.turns);
         let next = turns.last().filter(|last| **last != number);
         let next = next.and_then(|it| self.story.turns.get(*it)?.started);
         let Some(next) = next.filter(|it| *it > ended) else {
             return;
         };
-        match self.stale.get(&number).and_then(|it| self.story.stale.get_mut(*it)) {
+        match self
+            .stale
+            .get(&number)
+            .and_then(|it| self.story.stale.get_mut(*it))
+        {
             Some(stale) => stale.events.push(at),
             None => {
                 self.stale.insert(number, self.story.stale.len());
@@ -710,7 +726,11 @@ impl Teller<'_> {
             let Some(turn) = self.story.turns.get(into) else {
                 continue;
             };
-            let shows = self.story.threads.get(message.thread).is_some_and(|it| it.shows);
+            let shows = self
+                .story
+                .threads
+                .get(message.thread)
+                .is_some_and(|it| it.shows);
             let has_text = self
                 .log
                 .events

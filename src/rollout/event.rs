@@ -25,7 +25,10 @@ pub(super) fn add(rollout: &mut Rollout, payload: &Payload<'_>, line: LineNo) {
                 });
                 Some(Step::TurnComplete(line, error))
             }
-            "turn_aborted" => Some(Step::TurnAborted(line, AbortReason::of(payload.reason.as_deref()))),
+            "turn_aborted" => Some(Step::TurnAborted(
+                line,
+                AbortReason::of(payload.reason.as_deref()),
+            )),
             "thread_rolled_back" => {
                 let Some(turns) = payload.num_turns else {
                     rollout.problems.push(Problem {

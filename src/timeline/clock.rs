@@ -70,12 +70,20 @@ fn collect(parts: &[Timeline]) -> Anchors {
                     Session::Rollout(_) => None,
                 };
                 if let Some(call) = item.call {
-                    let mark = if item.kind.is_call() { Mark::Began } else { Mark::Ended };
+                    let mark = if item.kind.is_call() {
+                        Mark::Began
+                    } else {
+                        Mark::Ended
+                    };
                     found.push((time, mark, part.key_id(entry.file, call).to_owned()));
                 } else if let (ItemKind::Message, Author::Model, Some(label)) =
                     (item.kind, item.author, label)
                 {
-                    found.push((time, Mark::Agent, crate::events::brief(&label.text).to_owned()));
+                    found.push((
+                        time,
+                        Mark::Agent,
+                        crate::events::brief(&label.text).to_owned(),
+                    ));
                 }
             }
         }
@@ -91,9 +99,10 @@ fn collect(parts: &[Timeline]) -> Anchors {
         };
         let numbered = turns(session_log, thread);
         for (at, event) in session_log.events.iter().enumerate() {
-            let time = by_line.get(&event.line).copied().or_else(|| {
-                event.time().map(|time| time + base)
-            });
+            let time = by_line
+                .get(&event.line)
+                .copied()
+                .or_else(|| event.time().map(|time| time + base));
             let Some(time) = time else { continue };
             if let Some(name) = numbered.get(&at) {
                 found.push((time, Mark::Turn, name.clone()));
@@ -124,9 +133,7 @@ fn mark_of(log: &Log, event: &Event) -> Option<(Mark, String)> {
     let (mark, text) = match event.what {
         What::ToolBegan(_) | What::Asked(_) => (Mark::Began, text(event.call)?),
         What::ToolEnded(..) => (Mark::Ended, text(event.call)?),
-        What::MessageAsked | What::MessageShown | What::History => {
-            (Mark::User, text(event.text)?)
-        }
+        What::MessageAsked | What::MessageShown | What::History => (Mark::User, text(event.text)?),
         What::AgentText => (Mark::Agent, text(event.text)?),
         What::TurnStarted => (Mark::Turn, text(event.turn)?),
         _ => return None,

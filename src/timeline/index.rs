@@ -7,12 +7,14 @@ use super::calls::{OpenCall, open_calls};
 use super::clock::align;
 use super::draft::{Asked, Call, Draft, History, Lane};
 use super::entry::{Entry, Marks, NONE, Names, Place};
+use super::join;
 use super::lines::LineIndex;
 use super::state::{Change, Changes, Pending};
 use super::{beside::Asking, recorded, rolled};
 use crate::events::Answerer;
 use crate::ids::{CallKey, ItemIndex};
 use crate::session::Session;
+use crate::session::exchange::Origin;
 use crate::session::tree::{Node, Tree};
 use crate::wire::item::{Item, Items};
 
@@ -173,6 +175,7 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
         part.rebase();
     }
     align(&mut parts);
+    let joined = join::lanes(&mut parts);
     let mut all = Timeline::default();
     all.names.number("");
     let mut changes = Vec::new();
@@ -219,7 +222,9 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
         };
         entry.name = all.names.number(timeline.names.get(entry.name));
         entry.file += files;
-        if entry.lane != u16::MAX {
+        if let Some((other, lane)) = joined.get(&(*part, entry.lane)) {
+            entry.lane = bases.get(*other).map_or(u16::MAX, |base| base.1) + lane;
+        } else if entry.lane != u16::MAX {
             entry.lane += lanes;
         }
         if entry.call != NONE {
@@ -278,12 +283,25 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
             moved.collect()
         }));
     }
+    changes.extend(join::calls(&mut all));
     changes.sort_by_key(|change| change.entry);
     all.changes = Changes::new(changes);
     all
 }
 
+/// Whether a part is a client's event log.
+pub(super) fn is_log(part: &Timeline) -> bool {
+    let session = part.files.first().map(|file| &file.session);
+    matches!(session, Some(Session::Recording(recording)) if recording.origin == Origin::Events)
+}
+
 impl Timeline {
+    /// What is known of histories, by lane.
+    pub(super) fn histories_mut(&mut self) -> &mut Vec<Vec<History>> {
+        self.requests.clear();
+        &mut self.histories
+    }
+
     /// Gives a recording the clock of the world, if its first line says when it was begun.
     fn rebase(&mut self) {
         let Some(Session::Recording(recording)) = self.files.first().map(|file| &file.session)

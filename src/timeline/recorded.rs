@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
 
-use super::{beside, chunk};
 use super::draft::{Asked, Draft};
 use super::entry::{Entry, Marks, What};
 use super::state::Closing;
+use super::{beside, chunk};
 use crate::endpoint::{Cursor, References};
 use crate::ids::{CallKey, LineNo, ResponseKey};
 use crate::session::exchange::{Exchange, NO_LANE, Origin, Purpose, Recording};

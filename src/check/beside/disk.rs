@@ -85,7 +85,8 @@ pub(super) fn resumed(session: &Session, path: Option<&str>, found: &mut Vec<Fin
     let command = &recording.header.command;
     let wanted = command.iter().enumerate().find_map(|(at, word)| {
         let before = at.checked_sub(1).and_then(|it| command.get(it));
-        let named = before.is_some_and(|it| it == "resume") || word.starts_with("experimental_resume=");
+        let named =
+            before.is_some_and(|it| it == "resume") || word.starts_with("experimental_resume=");
         named.then(|| thread_in(word)).flatten()
     });
     let Some(wanted) = wanted else { return };
@@ -95,7 +96,9 @@ pub(super) fn resumed(session: &Session, path: Option<&str>, found: &mut Vec<Fin
         let Some(path) = log.rollout(event.stream) else {
             continue;
         };
-        let Some(thread) = thread_in(path) else { continue };
+        let Some(thread) = thread_in(path) else {
+            continue;
+        };
         if thread == wanted {
             return;
         }
@@ -125,7 +128,9 @@ pub(super) fn finished(
         // an output that was sent and lost again is told as such
         let sent = matches!(
             call.cause,
-            Cause::SentInUnfinishedResponse { .. } | Cause::ChainWentBack { .. } | Cause::LeftOut { .. }
+            Cause::SentInUnfinishedResponse { .. }
+                | Cause::ChainWentBack { .. }
+                | Cause::LeftOut { .. }
         );
         if sent {
             continue;
@@ -158,8 +163,9 @@ pub(super) fn finished(
             None => format!("line {line}"),
         };
         let mut finding = Finding::new(Rule::FinishedNotTold, severity, call.lane, call.line);
-        finding.message =
-            format!("the tool of {id} finished ({place}), but no later request or line carries its output");
+        finding.message = format!(
+            "the tool of {id} finished ({place}), but no later request or line carries its output"
+        );
         finding.call = Some(call.call);
         finding.item = Some(call.kind);
         finding.also = also;
@@ -264,7 +270,10 @@ impl Wire {
         let mut wire = Self::default();
         let mut nodes = BTreeSet::new();
         for exchange in &recording.exchanges {
-            if exchange.lane != lane || exchange.lane == NO_LANE || exchange.purpose != Purpose::Turn {
+            if exchange.lane != lane
+                || exchange.lane == NO_LANE
+                || exchange.purpose != Purpose::Turn
+            {
                 continue;
             }
             wire.exchanges += 1;
@@ -280,9 +289,7 @@ impl Wire {
                 };
                 if item.kind.is_output() {
                     let made_up = item.flags.has(Flags::ABORTED);
-                    wire.outputs
-                        .entry(call)
-                        .or_insert((exchange.line, made_up));
+                    wire.outputs.entry(call).or_insert((exchange.line, made_up));
                 }
             }
             for &index in &exchange.answer.done {
@@ -324,11 +331,20 @@ fn of_lane(
         let id = items.call_id(call);
         let goes_on = wire.exchanges > number;
         if !disk.calls.contains_key(id) && goes_on {
-            let also = last.iter().map(|(file, line)| elsewhere(file.as_deref(), *line));
+            let also = last
+                .iter()
+                .map(|(file, line)| elsewhere(file.as_deref(), *line));
             let message = format!(
                 "{id} came over the wire, and the conversation went on, but no line of the rollout holds it"
             );
-            add(Rule::NotOnDisk, Severity::Warning, (path, line), id, message, also.collect());
+            add(
+                Rule::NotOnDisk,
+                Severity::Warning,
+                (path, line),
+                id,
+                message,
+                also.collect(),
+            );
         }
     }
     for (&call, &(line, made_up)) in &wire.outputs {
@@ -342,7 +358,9 @@ fn of_lane(
         }
         let also = vec![elsewhere(file.as_deref(), *at)];
         let (severity, message) = if made_up {
-            let what = format!("the output of {id} was made up while sending; the rollout holds the call alone");
+            let what = format!(
+                "the output of {id} was made up while sending; the rollout holds the call alone"
+            );
             (Severity::Info, what)
         } else {
             let what = format!("the output of {id} was sent, but no line of the rollout holds it");
@@ -369,7 +387,14 @@ fn of_lane(
         let message =
             format!("the rollout holds an output of {id}, but no later request carries it");
         let also = vec![elsewhere(path, line)];
-        add(Rule::NotSent, Severity::Warning, (file.as_deref(), *at), id, message, also);
+        add(
+            Rule::NotSent,
+            Severity::Warning,
+            (file.as_deref(), *at),
+            id,
+            message,
+            also,
+        );
     }
 }
 
@@ -384,7 +409,11 @@ pub(super) fn delegates(
 ) {
     let sessions = || std::iter::once(session).chain(others.iter().map(|it| it.session));
     let thread = |it: &Session| match it {
-        Session::Rollout(rollout) => rollout.meta.thread_id.as_deref().map(|id| canonical(id).into_owned()),
+        Session::Rollout(rollout) => rollout
+            .meta
+            .thread_id
+            .as_deref()
+            .map(|id| canonical(id).into_owned()),
         Session::Recording(_) => None,
     };
     let by_thread: BTreeMap<String, usize> = sessions()
@@ -397,7 +426,8 @@ pub(super) fn delegates(
         };
         let parent = rollout.meta.parent_thread.as_deref();
         let parent = parent.and_then(|id| by_thread.get(&*canonical(id)));
-        let (Some(own), Some(parent)) = (sources.get(at), parent.and_then(|at| sources.get(*at))) else {
+        let (Some(own), Some(parent)) = (sources.get(at), parent.and_then(|at| sources.get(*at)))
+        else {
             continue;
         };
         let Some(turn) = own.story.turns.last().filter(|it| it.ended.is_none()) else {

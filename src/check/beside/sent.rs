@@ -112,8 +112,7 @@ pub(super) fn messages(
         }
         let message_text: String = text.chars().take(40).collect();
         let words = format!("the user's message '{message_text}' was never sent: {words}");
-        let mut finding =
-            source.at(Rule::UserMessageNeverSent, severity, message.asked, words);
+        let mut finding = source.at(Rule::UserMessageNeverSent, severity, message.asked, words);
         finding.also = also;
         found.push(finding);
     }
@@ -211,7 +210,9 @@ pub(super) fn doubled_input(session: &Session, path: Option<&str>, found: &mut V
             let Some((times, line)) = handed.get(text.as_str()) else {
                 continue;
             };
-            let had = before.get(text).map_or(0, |(often, _)| often.saturating_sub(1));
+            let had = before
+                .get(text)
+                .map_or(0, |(often, _)| often.saturating_sub(1));
             let adjacent = after.get(text).is_some_and(|(_, adjacent)| *adjacent);
             if *often > times + had && adjacent {
                 let at = recording.exchanges.get(last).map_or(0, |it| it.line);
@@ -239,7 +240,10 @@ fn counted(recording: &Recording, exchange: usize) -> BTreeMap<String, (usize, b
     };
     let mut last = None;
     for index in recording.tree.items(exchange.request.input) {
-        let user = recording.items.get(index).is_some_and(|it| it.author == Author::User);
+        let user = recording
+            .items
+            .get(index)
+            .is_some_and(|it| it.author == Author::User);
         let label = recording.labels.get(index.0 as usize).filter(|_| user);
         let text = label.map(|it| brief(&it.text).to_owned());
         if let Some(text) = &text {

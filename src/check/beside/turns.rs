@@ -37,7 +37,10 @@ pub(super) fn interrupts(source: &Source<'_>, found: &mut Vec<Finding>) {
                 ),
                 Some(answer) => (
                     Severity::Info,
-                    format!("the client refuses the interrupt at line {}", source.line(answer)),
+                    format!(
+                        "the client refuses the interrupt at line {}",
+                        source.line(answer)
+                    ),
                 ),
                 // what comes behind the last event nobody knows
                 None if asked >= last => (
@@ -75,7 +78,11 @@ pub(super) fn interrupts(source: &Source<'_>, found: &mut Vec<Finding>) {
             ),
             How::Complete | How::Failed => format!(
                 "the interrupt came too late: the turn {} by itself at line {}",
-                if how == How::Failed { "failed" } else { "came to its end" },
+                if how == How::Failed {
+                    "failed"
+                } else {
+                    "came to its end"
+                },
                 source.line(ended)
             ),
         };
@@ -135,7 +142,11 @@ pub(super) fn stale(source: &Source<'_>, found: &mut Vec<Finding>) {
         .filter(|(number, _)| *number > 0)
         .map(|(number, what)| format!("{number} {what}"))
         .collect();
-        let them = if stale.events.len() == 1 { "it" } else { "them" };
+        let them = if stale.events.len() == 1 {
+            "it"
+        } else {
+            "them"
+        };
         message.push_str("; a filter by turn hides ");
         message.push_str(them);
         if !wanted.is_empty() {
@@ -249,7 +260,10 @@ pub(super) fn tools(source: &Source<'_>, found: &mut Vec<Finding>) {
             ),
             None => (
                 Severity::Warning,
-                format!("the tool of {id} {verb} again at line {}", source.line(*second)),
+                format!(
+                    "the tool of {id} {verb} again at line {}",
+                    source.line(*second)
+                ),
             ),
         };
         if often.len() > 2 {

@@ -107,7 +107,12 @@ pub fn write(
         } else {
             String::new()
         };
-        writeln!(out, "{:>7}  {time:>10}  {lane}{mark} {painted}", entry.line)?;
+        let line = if timeline.files.len() > 1 {
+            format!("{}:{}", entry.file + 1, entry.line)
+        } else {
+            entry.line.to_string()
+        };
+        writeln!(out, "{line:>7}  {time:>10}  {lane}{mark} {painted}")?;
         for change in changes {
             let id = safe(timeline.call_id(change.call));
             let words = match change.what {
@@ -154,7 +159,10 @@ pub fn mark(entry: &Entry) -> char {
 }
 
 fn head(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Result<()> {
-    for file in &timeline.files {
+    for (number, file) in timeline.files.iter().enumerate() {
+        if timeline.files.len() > 1 {
+            write!(out, "{}: ", number + 1)?;
+        }
         let kind = match &file.session {
             Session::Rollout(rollout) => format!("rollout {}", rollout.era.name()),
             Session::Recording(recording) if recording.origin == Origin::Events => {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Known, Walk, common};
-use crate::ids::{CallKey, ItemIndex, LineNo};
-use crate::session::tree::Node;
 use crate::events;
+use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::session::exchange::Origin;
+use crate::session::tree::Node;
 use crate::timeline::beside;
 use crate::timeline::entry::{Marks, What};
 use crate::timeline::state::{Closing, Happened};
