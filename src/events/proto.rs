@@ -95,8 +95,9 @@ pub(super) fn message_told<'a>(message: &Object<'a>, source: Source) -> Told<'a>
         "request_permissions" => asked(&mut told, message, AskKind::Permissions),
         "elicitation_request" => asked(&mut told, message, AskKind::Elicitation),
         "dynamic_tool_call_request" => asked(&mut told, message, AskKind::Tool),
-        "dynamic_tool_call_response" => What::ToolEnded(ToolKind::Custom, None),
-        "view_image_tool_call" => What::ToolEnded(ToolKind::Custom, None),
+        "dynamic_tool_call_response" | "view_image_tool_call" => {
+            What::ToolEnded(ToolKind::Custom, None)
+        }
         "patch_apply_updated" => What::Delta,
         other => tool(other, message),
     };

@@ -75,7 +75,6 @@ pub(super) fn messages(
         let text = event.text.map_or("", |it| source.log.text(it));
         let mut also = Vec::new();
         let (severity, mut words) = match message.outcome {
-            Outcome::Refused => continue,
             Outcome::Dead(turn) => {
                 let error = source.story.turns.get(turn).and_then(|it| it.error);
                 let line = error.map_or(0, |it| source.line(it));
