@@ -370,6 +370,26 @@ mod tests {
             ),
             ("\u{feff} [ {\"role\":\"user\"}]", Kind::ItemArray),
             ("[]", Kind::ItemArray),
+            (
+                r#"{"type":"thread.started"}"#,
+                Kind::EventLog(Source::ExecJson),
+            ),
+            (
+                r#"{"id":"0","msg":{"type":"x"}}"#,
+                Kind::EventLog(Source::Proto),
+            ),
+            (
+                r#"{"ts":"x","dir":"meta","kind":"session_start"}"#,
+                Kind::EventLog(Source::TuiLog),
+            ),
+            (
+                r#"{"id":0,"method":"initialize","params":{}}"#,
+                Kind::EventLog(Source::AppServer),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#,
+                Kind::EventLog(Source::Mcp),
+            ),
             ("[1,2]", Kind::Unknown),
             ("hello", Kind::Unknown),
             ("", Kind::Unknown),
@@ -396,12 +416,6 @@ mod tests {
             ),
             (r#"{"error":{"message":"m"}}"#, Foreign::ErrorBody),
             (r#"{"model":"m","messages":[]}"#, Foreign::ChatRequest),
-            (r#"{"type":"thread.started"}"#, Foreign::ExecEvents),
-            (r#"{"id":"0","msg":{"type":"x"}}"#, Foreign::ProtoEvents),
-            (
-                r#"{"ts":"x","dir":"meta","kind":"session_start"}"#,
-                Foreign::TuiLog,
-            ),
             (
                 r#"{"timestamp":"x","type":"session_meta","payload":{"#,
                 Foreign::Rollout,

@@ -111,12 +111,29 @@ fn events(session: &Session) -> Value {
     }
     let story = Story::of(log);
     let of_client = |it: &&crate::events::Event| it.stream == 0;
+    // a recording holds the lines of rollouts beside: they tell of the same turns and tools
+    let own = |event: Option<&usize>| {
+        let event = event.and_then(|at| log.events.get(*at));
+        event.is_some_and(|it| it.stream == 0)
+    };
+    let turns = story
+        .turns
+        .iter()
+        .filter(|it| own(it.started.or(it.ended).as_ref()));
+    let runs = story
+        .runs
+        .iter()
+        .filter(|it| own(it.began.first().or(it.ended.first())));
+    let threads = story
+        .threads
+        .iter()
+        .filter(|it| it.id.is_some() && it.stream == 0);
     json!({
         "log": log.source.map(crate::events::Source::name),
         "events": log.events.iter().filter(of_client).count(),
-        "threads": story.threads.iter().filter(|it| it.id.is_some()).count(),
-        "turns": story.turns.len(),
-        "tool_calls": story.runs.len(),
+        "threads": threads.count(),
+        "turns": turns.count(),
+        "tool_calls": runs.count(),
         "messages": story.messages.len(),
         "interrupts": story.interrupts.len(),
         "questions": story.asks.len(),
