@@ -100,7 +100,7 @@ pub fn beside(session: &Session, others: &[Named<'_>], open: &[OpenCall]) -> Vec
         disk::compactions(named.session, path, &mut found);
         disk::resumed(named.session, path, &mut found);
     }
-    disk::finished(session, open, &sources, &mut found);
+    disk::finished(session, open, others, &sources, &mut found);
     disk::disagree(session, others, &mut found);
     disk::delegates(session, others, &sources, &mut found);
     merge(found)

@@ -116,10 +116,16 @@ pub(super) fn resumed(session: &Session, path: Option<&str>, found: &mut Vec<Fin
 pub(super) fn finished(
     session: &Session,
     open: &[OpenCall],
+    others: &[Named<'_>],
     sources: &[Source<'_>],
     found: &mut Vec<Finding>,
 ) {
     let items = crate::check::items(session);
+    // an output that stands on disk was told to the file at least
+    let disks = match session {
+        Session::Recording(_) if !open.is_empty() => disks(session, others),
+        _ => BTreeMap::new(),
+    };
     for call in open {
         // what a compaction took away nobody waits for
         if !call.effective || call.file > 0 {
@@ -142,6 +148,9 @@ pub(super) fn finished(
             Severity::Warning
         };
         let id = items.call_id(call.call);
+        if disks.values().any(|disk| disk.outputs.contains_key(id)) {
+            continue;
+        }
         let mut also = Vec::new();
         let mut line = None;
         if let Tool::Finished(at) = call.tool {
