@@ -20,6 +20,7 @@ mod recover;
 mod replay;
 mod serve;
 mod sweep;
+mod with;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

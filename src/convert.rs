@@ -20,7 +20,7 @@ use thiserror::Error;
 use crate::session::exchange::Recording;
 use crate::session::sniff::Kind;
 use crate::session::writer::Writer;
-use crate::session::{ReadError, exchanges as lines, reader, request_file};
+use crate::session::{ReadError, event_log, exchanges as lines, reader, request_file};
 use crate::wire::lines::Problem;
 
 /// Why a capture could not be converted.
@@ -63,6 +63,7 @@ pub fn read_kind<R: Read>(kind: Kind, reader: R) -> Result<Recording, ReadError>
         }
         Kind::Exchanges => lines::read(reader),
         Kind::RequestBody | Kind::ItemArray => request_file::read(reader),
+        Kind::EventLog(source) => Ok(event_log::read(reader, source)?),
         Kind::Recording | Kind::Unknown => reader::read(reader),
     }
 }

@@ -11,6 +11,7 @@ pub mod contract;
 pub mod convert;
 pub mod diff;
 pub mod endpoint;
+pub mod events;
 pub mod ids;
 pub mod inspect;
 pub mod ledger;

@@ -177,6 +177,9 @@ pub struct ReplayArgs {
     /// Replay the Codex session that was written last
     #[arg(long)]
     pub last: bool,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<String>,
     /// Judge under this strategy (can be repeated; the first one decides the exit status)
     #[arg(long, value_name = "NAME")]
     pub recover: Vec<String>,
@@ -349,6 +352,9 @@ pub struct CheckArgs {
     /// Files and folders
     #[arg(value_name = "PATH", required_unless_present = "request")]
     pub paths: Vec<String>,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE", conflicts_with = "request")]
+    pub with: Vec<String>,
     /// One request body (a file, or '-' for stdin)
     #[arg(long, value_name = "BODY", conflicts_with = "paths")]
     pub request: Option<String>,
@@ -414,6 +420,9 @@ pub struct InspectArgs {
     /// Sessions to show on one clock
     #[arg(value_name = "SESSION", required_unless_present = "last")]
     pub sessions: Vec<String>,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<String>,
     /// Show the Codex session that was written last
     #[arg(long)]
     pub last: bool,
