@@ -3,17 +3,30 @@
 //! What a log does not hold is not made up: the first line of the recording says what it was converted from and what is
 //! missing, and whoever reads it marks those things as not held.
 
+mod aimock;
+pub mod capture;
 #[cfg(test)]
 mod corpus;
+mod decode;
+mod dump;
 mod exchanges;
+mod har;
+mod log;
 mod redacted;
 mod request_log;
+mod sockets;
+mod texts;
+mod times;
+mod trace;
+mod vcr;
+mod yaml;
 
+pub use capture::{Capture, Folder, capture, folder_capture};
 pub use exchanges::from_exchanges;
 pub use redacted::{Hidden, highest_placeholder, redact_recording, redact_text};
 pub use request_log::from_lab_log;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use thiserror::Error;
 
@@ -43,6 +56,52 @@ pub struct Converted {
     pub lines: u32,
     /// What could not be read as it should be.
     pub problems: Vec<Problem>,
+}
+
+/// Writes a recording out of a capture that is a file.
+///
+/// # Errors
+/// If `reader` fails or gives something else, or if the recording cannot be written.
+pub fn from_file<R: Read, W: Write>(
+    kind: Capture,
+    reader: R,
+    writer: &mut Writer<W>,
+) -> Result<Converted, ConvertError> {
+    match kind {
+        Capture::Exchanges => from_exchanges(reader, writer),
+        Capture::RequestLog => from_lab_log(reader, writer),
+        Capture::Sse => texts::from_sse(reader, writer),
+        Capture::Events => texts::from_events(reader, writer),
+        Capture::Response => texts::from_responses(reader, writer),
+        Capture::Har => har::from_har(reader, writer),
+        Capture::Vcr => vcr::from_vcr(reader, writer),
+        Capture::Aimock => aimock::from_aimock(reader, writer),
+        Capture::CodexTrace | Capture::ProxyDump => Err(ReadError::NoSession {
+            line: 0,
+            why: format!("a {kind} is a folder"),
+        }
+        .into()),
+    }
+}
+
+/// Writes a recording out of a capture that is a folder.
+///
+/// # Errors
+/// If the folder cannot be read or is something else, or if the recording cannot be written.
+pub fn from_folder<W: Write>(
+    kind: Capture,
+    folder: &dyn Folder,
+    writer: &mut Writer<W>,
+) -> Result<Converted, ConvertError> {
+    match kind {
+        Capture::CodexTrace => trace::from_trace(folder, writer),
+        Capture::ProxyDump => dump::from_dump(folder, writer),
+        _ => Err(ReadError::NoSession {
+            line: 0,
+            why: format!("a {kind} is a file"),
+        }
+        .into()),
+    }
 }
 
 /// Reads a session of a kind that [`sniff`](crate::session::sniff()) told.
