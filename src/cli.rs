@@ -7,6 +7,7 @@ mod check;
 mod convert;
 mod error;
 mod explain;
+mod hidden;
 mod input;
 mod inspect;
 mod labels;
@@ -75,10 +76,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Err(error) => return usage(&error, &arguments),
     };
     let mut output = Output::new(&cli.global, environment);
-    let inspects = matches!(cli.verb, Some(Verb::Inspect(_)));
-    if !inspects && matches!(output.format, args::Format::Events | args::Format::Html) {
-        let error = CliError::usage("--format takes text or json here");
-        return output.fail(&error.hint("events and html are forms of 'replay inspect'"));
+    if let Err(error) = form_of(cli.verb.as_ref(), output.format) {
+        return output.complain(&error);
     }
     let asked = arguments
         .iter()
@@ -94,9 +93,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),
     };
-    match done {
+    let status = match done {
         Ok(status) => status,
         Err(error) => output.fail(&error),
+    };
+    if cli.global.bisect {
+        bisect(status)
+    } else {
+        status
     }
 }
 
@@ -107,7 +111,7 @@ fn verb_first(arguments: &mut [OsString]) {
     while let Some(argument) = arguments.get(at).and_then(|it| it.to_str()) {
         at += match argument {
             "--format" | "--color" => 2,
-            "--quiet" | "--verbose" | "-q" => 1,
+            "--quiet" | "--verbose" | "--bisect" | "-q" => 1,
             _ if ["--format=", "--color=", "-v"]
                 .iter()
                 .any(|it| argument.starts_with(it)) =>
@@ -122,6 +126,31 @@ fn verb_first(arguments: &mut [OsString]) {
             }
             _ => return,
         };
+    }
+}
+
+/// Whether a verb knows a form.
+fn form_of(verb: Option<&Verb>, format: args::Format) -> Result<(), CliError> {
+    use args::Format;
+    let known = match format {
+        Format::Text | Format::Json => true,
+        Format::Events | Format::Html => matches!(verb, Some(Verb::Inspect(_))),
+        Format::Junit | Format::Github => matches!(verb, None | Some(Verb::Check(_))),
+    };
+    if known {
+        return Ok(());
+    }
+    Err(CliError::usage("--format takes text or json here")
+        .hint("events and html are forms of 'replay inspect'")
+        .hint("junit and github are forms of 'replay' and 'replay check'"))
+}
+
+/// The exit status as `git bisect run` reads it: 125 skips a commit, everything from 128 stops.
+fn bisect(status: u8) -> u8 {
+    match status {
+        0 | 1 => status,
+        2 => 128,
+        _ => 125,
     }
 }
 
@@ -142,7 +171,14 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
         let message = first.join(" ").trim_start_matches("error: ").to_owned();
         return Output::plain_json().fail(&CliError::usage(message).hint("see 'replay --help'"));
     }
-    let status = if error.use_stderr() { 2 } else { 0 };
+    let status = match (
+        error.use_stderr(),
+        arguments.iter().any(|it| it == "--bisect"),
+    ) {
+        (true, true) => bisect(2),
+        (true, false) => 2,
+        (false, _) => 0,
+    };
     // a closed pipe is no reason to complain
     let _unwritten: Result<(), std::io::Error> = error.print();
     status

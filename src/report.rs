@@ -5,6 +5,7 @@
 
 mod cells;
 pub mod check;
+pub mod ci;
 pub mod inspect;
 pub mod json;
 mod lazy;

@@ -114,7 +114,8 @@ pub enum Verb {
 pub struct Global {
     /// Print for people or for programs
     ///
-    /// With json, stdout holds exactly one document, errors included.
+    /// With json, stdout holds exactly one document, errors included. For CI, verbs that judge also take junit (one XML document)
+    /// and github (annotations of GitHub Actions, with file and line).
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub format: Format,
     /// Colour the output
@@ -126,6 +127,9 @@ pub struct Global {
     /// Say less: no progress, no notes
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Exit as 'git bisect run' understands it: 125 (skip) where nothing could be judged, 128 (stop) on wrong usage
+    #[arg(long, global = true)]
+    pub bisect: bool,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]
@@ -137,6 +141,10 @@ pub enum Format {
     Events,
     #[value(hide = true)]
     Html,
+    #[value(hide = true)]
+    Junit,
+    #[value(hide = true)]
+    Github,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]

@@ -4,10 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Cursor, Read, Write};
 use std::path::Path;
 
-use regex::bytes::Regex;
-
 use super::args::ConvertArgs;
 use super::error::CliError;
+use super::hidden;
 use super::input::{self, Source};
 use super::output::Output;
 use crate::convert::{self, ConvertError};
@@ -21,7 +20,7 @@ use crate::wire::lines::Problem;
 const HEAD: u64 = 64 << 10;
 
 pub(super) fn run(args: &ConvertArgs, output: &mut Output) -> Result<u8, CliError> {
-    let patterns = patterns(&args.redact)?;
+    let patterns = hidden::patterns(&args.redact)?;
     let source = if args.path == "-" {
         input::stdin()?
     } else {
@@ -153,22 +152,6 @@ fn converted<R: Read, W: Write>(
         Kind::LabLog => convert::from_lab_log(reader, writer),
         _ => convert::from_exchanges(reader, writer),
     }
-}
-
-/// The patterns that `--redact` names; alone it names none.
-fn patterns(redact: &[String]) -> Result<Vec<Regex>, CliError> {
-    let named = redact.iter().filter(|it| !it.is_empty());
-    named
-        .map(|pattern| {
-            Regex::new(pattern).map_err(|error| {
-                let why = error.to_string();
-                let why = why.lines().last().unwrap_or_default();
-                let why = why.strip_prefix("error: ").unwrap_or(why);
-                CliError::usage(format!("--redact={pattern}: {why}"))
-                    .hint("patterns are those of the Rust crate regex")
-            })
-        })
-        .collect()
 }
 
 /// Whether two paths name one file.

@@ -128,7 +128,7 @@ fn write(out: &mut dyn Write, output: &Output, loaded: Loaded, filter: &Filter) 
         mut sources,
     } = loaded;
     match output.format {
-        Format::Text => text::write(
+        Format::Text | Format::Junit | Format::Github => text::write(
             out,
             &timeline,
             &mut sources,

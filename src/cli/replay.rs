@@ -12,6 +12,7 @@ use super::labels;
 use super::output::{Output, escaped};
 use crate::contract::Policy;
 use crate::replay::{self, SessionReport};
+use crate::report::ci::Case;
 use crate::report::{json, story, text};
 use crate::session::label::Label;
 use crate::strategy::{self, Options, Origin, Probe, Run, Strategy, Verdict};
@@ -53,7 +54,7 @@ pub(super) fn run(
     let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
     if !output.is_json() {
         for error in &unread {
-            output.fail(error);
+            output.complain(error);
         }
     }
     let mut passed_over: Vec<CliError> = Vec::new();
@@ -67,7 +68,7 @@ pub(super) fn run(
             Err(error) if several => {
                 status = status.max(error.exit);
                 if !output.is_json() {
-                    output.fail(&error);
+                    output.complain(&error);
                 }
                 unread.push(error);
                 continue;
@@ -90,12 +91,12 @@ pub(super) fn run(
             }
             status = status.max(error.exit);
             if !output.is_json() {
-                output.fail(&error);
+                output.complain(&error);
             }
             unread.push(error);
             continue;
         }
-        let table = if output.is_json() || !strategies.is_empty() {
+        let table = if !output.is_text() || !strategies.is_empty() {
             Vec::new()
         } else {
             table(&report, &options)
@@ -103,7 +104,7 @@ pub(super) fn run(
         report.labels = labels::read(source, &report.session, &report.wanted());
         label_probes(&mut report, args.probe.as_deref().unwrap_or(PROBE));
         status = status.max(report.verdict().exit());
-        if !output.is_json() {
+        if output.is_text() {
             if !reports.is_empty() {
                 output.data("\n")?;
             }
@@ -128,6 +129,13 @@ pub(super) fn run(
         }
         let errors = unread.iter().map(CliError::value).collect();
         output.document(&json::sessions_and_errors(&reports, errors))?;
+    } else if output.is_for_ci() {
+        let mut cases: Vec<Case> = reports
+            .iter()
+            .map(|report| Case::replayed(report, expected))
+            .collect();
+        cases.extend(unread.iter().map(CliError::case));
+        output.cases("replay", &cases)?;
     } else {
         output.note("");
         if !passed_over.is_empty() {

@@ -14,6 +14,7 @@ use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
 use crate::endpoint::{Context, Cursor, Endpoint, References};
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
+use crate::ledger::Led;
 use crate::session::exchange::Recording;
 use crate::session::tree::{Node, Tree};
 use crate::wire::item::{Flags, Item, Items};
@@ -62,6 +63,13 @@ struct Lane {
 }
 
 impl Lane {
+    fn knowing(led: &Arc<Led>) -> Self {
+        Self {
+            held: [(), (), ()].map(|()| Cursor::knowing(Arc::clone(led))),
+            ..Self::default()
+        }
+    }
+
     /// Notes what of a request's context is not on file: a whole history holds nothing else, others go on from there.
     fn hides(&mut self, found: &StateFault, whole: bool) {
         if whole {
@@ -138,7 +146,10 @@ impl<'a> Runner<'a> {
         let script = self.script;
         let get = |index: ItemIndex| script.items.get(index).copied();
         let contexts = self.endpoint.contexts(&get, &ask.incoming);
-        let mut lane = self.lanes.remove(&ask.incoming.lane).unwrap_or_default();
+        let mut lane = self
+            .lanes
+            .remove(&ask.incoming.lane)
+            .unwrap_or_else(|| Lane::knowing(&script.led));
         let input = self.endpoint.tree.items(ask.incoming.input);
         let new_turn = ask.attempt_of.is_none() && lane.turn != Some(ask.turn);
         lane.turn = Some(ask.turn);
