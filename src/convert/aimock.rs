@@ -65,11 +65,10 @@ pub(super) fn from_aimock<R: Read, W: Write>(
         .map_err(ConvertError::Write)?;
     }
     if log.done.requests == 0 {
-        return Err(ReadError::NoSession {
-            line: 1,
-            why: "no fixture answers a request to the Responses API".to_owned(),
-        }
-        .into());
+        return Err(ConvertError::nothing(
+            1,
+            "no fixture answers a request to the Responses API".to_owned(),
+        ));
     }
     log.done.lines = text.lines().count() as u32;
     log.finish().map_err(ConvertError::Write)

@@ -89,11 +89,10 @@ pub(super) fn from_dump<W: Write>(
             .map_err(ConvertError::Write)?;
     }
     if log.done.requests == 0 {
-        return Err(ReadError::NoSession {
-            line: 0,
-            why: "no request can be read".to_owned(),
-        }
-        .into());
+        return Err(ConvertError::nothing(
+            0,
+            "no request can be read".to_owned(),
+        ));
     }
     log.done.lines = 0;
     log.finish().map_err(ConvertError::Write)

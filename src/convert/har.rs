@@ -72,11 +72,10 @@ pub(super) fn from_har<R: Read, W: Write>(
         log.problem(error.line() as u32, reason);
     }
     if log.done.requests == 0 {
-        return Err(ReadError::NoSession {
-            line: 1,
-            why: "the file has no entries".to_owned(),
-        }
-        .into());
+        return Err(ConvertError::nothing(
+            1,
+            "the file has no entries".to_owned(),
+        ));
     }
     log.done.lines = 1;
     log.finish().map_err(ConvertError::Write)
@@ -283,7 +282,10 @@ fn hop<'a, W: Write>(
             status: status.filter(|_| told),
             headers: (!headers_missing(response)).then_some(headers),
             body,
-            bytes: Bytes::Exact,
+            bytes: match own.as_ref().and_then(|it| it.flag("rebuilt")) {
+                Some(true) => Bytes::Rebuilt,
+                _ => Bytes::Exact,
+            },
             parts: own.as_ref().map(parts).unwrap_or_default(),
         })
     });

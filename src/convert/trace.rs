@@ -63,11 +63,10 @@ pub(super) fn from_trace<W: Write>(
     let event_log = manifest.text("raw_event_log");
     let event_log = event_log.as_deref().unwrap_or("trace.jsonl");
     if !stays_inside(event_log) {
-        return Err(ReadError::NoSession {
-            line: 0,
-            why: format!("manifest.json names a file outside of the folder: {event_log}"),
-        }
-        .into());
+        return Err(ConvertError::nothing(
+            0,
+            format!("manifest.json names a file outside of the folder: {event_log}"),
+        ));
     }
     let mut trace = Trace {
         folder,

@@ -66,7 +66,7 @@ pub(super) fn from_vcr<R: Read, W: Write>(
     }
     if let Err((line, why)) = read {
         if log.done.requests == 0 {
-            return Err(ReadError::NoSession { line, why }.into());
+            return Err(ConvertError::nothing(line, why));
         }
         log.problem(
             line,
@@ -77,11 +77,10 @@ pub(super) fn from_vcr<R: Read, W: Write>(
         log.problem(0, Reason::TooLong(MAX_FILE));
     }
     if log.done.requests == 0 {
-        return Err(ReadError::NoSession {
-            line: 1,
-            why: "no interaction is in it".to_owned(),
-        }
-        .into());
+        return Err(ConvertError::nothing(
+            1,
+            "no interaction is in it".to_owned(),
+        ));
     }
     log.done.lines = text.lines().count() as u32;
     log.finish().map_err(ConvertError::Write)

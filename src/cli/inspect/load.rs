@@ -1,16 +1,16 @@
 //! Files opened so that their texts can be read again at any place, and indexed.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::super::Environment;
+use super::super::captured;
 use super::super::error::CliError;
 use super::super::input::Source;
 use crate::convert;
 use crate::rollout::reader::maybe_zstd;
-use crate::session::format::{RequestLine, SessionLine};
 use crate::session::writer::Writer;
 use crate::session::{self, Kind};
 use crate::timeline::{self, Timeline};
@@ -84,6 +84,12 @@ impl Opened {
         };
         let mut head = Vec::new();
         let plain = match source {
+            Source::File(path) if captured::is_converted(source).map_err(failed)? => {
+                let _ = path;
+                Plain::Copy(shared(
+                    copy(source.open().map_err(failed)?).map_err(failed)?,
+                ))
+            }
             Source::File(path) => {
                 let mut file = File::open(path).map_err(failed)?;
                 let mut magic = [0; 4];
@@ -111,10 +117,7 @@ impl Opened {
             .and_then(|file| file.take(64 << 10).read_to_end(&mut head))
             .map_err(failed)?;
         let kind = session::sniff(&head);
-        let converts = matches!(
-            kind,
-            Kind::LabLog | Kind::Exchanges | Kind::RequestBody | Kind::ItemArray
-        );
+        let converts = matches!(kind, Kind::Exchanges | Kind::RequestBody | Kind::ItemArray);
         if !converts {
             return Ok(opened);
         }
@@ -151,34 +154,18 @@ impl Opened {
         let unreadable = |error: io::Error| CliError::input(&name, error.to_string());
         let file = tempfile::tempfile().map_err(unreadable)?;
         let mut writer = Writer::new(io::BufWriter::new(file));
-        let reader = self.open().map_err(unreadable)?;
-        match kind {
-            Kind::LabLog | Kind::Exchanges => {
-                let converted = match kind {
-                    Kind::LabLog => convert::from_lab_log(reader, &mut writer),
-                    _ => convert::from_exchanges(reader, &mut writer),
-                };
-                converted.map_err(|error| CliError::input(&name, error.to_string()))?;
-            }
-            _ => {
-                // read as a request first, for its errors
-                self.source
-                    .read_from(self.open().map_err(unreadable)?, &Environment::default())?;
-                let mut body = Vec::new();
-                BufReader::new(reader)
-                    .read_to_end(&mut body)
-                    .map_err(unreadable)?;
-                if kind == Kind::ItemArray {
-                    body.splice(0..0, *b"{\"input\":");
-                    body.push(b'}');
-                }
-                let line = SessionLine {
-                    converted_from: Some("request body"),
-                    ..SessionLine::default()
-                };
-                writer.session(&line).map_err(unreadable)?;
-                writer.request(request_line(), body).map_err(unreadable)?;
-            }
+        let mut reader = self.open().map_err(unreadable)?;
+        if kind == Kind::Exchanges {
+            convert::from_exchanges(reader, &mut writer)
+                .map_err(|error| CliError::input(&name, error.to_string()))?;
+        } else {
+            // read as a request first, for its errors
+            self.source
+                .read_from(self.open().map_err(unreadable)?, &Environment::default())?;
+            let mut body = Vec::new();
+            reader.read_to_end(&mut body).map_err(unreadable)?;
+            convert::from_request(body, kind == Kind::ItemArray, &mut writer)
+                .map_err(unreadable)?;
         }
         let mut out = writer.into_inner();
         out.flush().map_err(unreadable)?;
@@ -226,23 +213,6 @@ impl<R: Read> Read for Told<'_, R> {
         let count = self.reader.read(into)?;
         (self.told)(count as u64);
         Ok(count)
-    }
-}
-
-fn request_line() -> RequestLine<'static> {
-    RequestLine {
-        exchange: 1,
-        connection: None,
-        at_us: 0,
-        head_at_us: None,
-        transport: "http",
-        http: None,
-        method: Some("POST"),
-        path: Some("/v1/responses"),
-        headers: None,
-        body_complete: None,
-        body_encoded: None,
-        redacted: Vec::new(),
     }
 }
 
