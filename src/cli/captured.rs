@@ -65,11 +65,6 @@ fn capture(source: &Source) -> io::Result<Option<Capture>> {
     Ok(found.filter(|it| *it != Capture::Exchanges))
 }
 
-/// Whether a source is converted before it is read.
-pub(super) fn is_converted(source: &Source) -> io::Result<bool> {
-    Ok(capture(source)?.is_some())
-}
-
 /// What a source is, if it is a capture.
 pub(super) fn kind(source: &Source) -> io::Result<Option<Capture>> {
     if let Source::File(path) = source

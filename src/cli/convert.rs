@@ -164,9 +164,12 @@ impl Said {
             |count: u32, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         match (done, given) {
             (Some(count), _) => said.push(format!("{} written", plural(count, "exchange"))),
-            (None, Given::Recording) => said.push(format!("{} requests", self.requests)),
+            (None, Given::Recording) => said.push(plural(self.requests, "request")),
             (None, Given::Capture(kind)) => {
-                said.push(format!("{} requests converted ({kind})", self.requests));
+                said.push(format!(
+                    "{} converted ({kind})",
+                    plural(self.requests, "request")
+                ));
             }
             (None, _) => {}
         }

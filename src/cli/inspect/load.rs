@@ -9,17 +9,20 @@ use super::super::Environment;
 use super::super::captured;
 use super::super::error::CliError;
 use super::super::input::Source;
-use crate::convert;
+use crate::convert::{self, Capture};
 use crate::rollout::reader::maybe_zstd;
 use crate::session::writer::Writer;
-use crate::session::{self, Kind};
+use crate::session::{self, Kind, Session};
 use crate::timeline::{self, Timeline};
+use crate::wire::lines::Problem;
 
 /// A session whose text lies in a plain file.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) source: Source,
     file: Plain,
+    /// What could not be read of what it was converted from.
+    problems: Vec<Problem>,
 }
 
 /// The plain file.
@@ -84,11 +87,13 @@ impl Opened {
         };
         let mut head = Vec::new();
         let plain = match source {
-            Source::File(path) if captured::is_converted(source).map_err(failed)? => {
-                let _ = path;
-                Plain::Copy(shared(
-                    copy(source.open().map_err(failed)?).map_err(failed)?,
-                ))
+            Source::File(path) if path.is_dir() => {
+                let (text, problems) = captured::open(source).map_err(failed)?;
+                return Ok(Self {
+                    source: source.clone(),
+                    file: Plain::Copy(shared(copy(text).map_err(failed)?)),
+                    problems,
+                });
             }
             Source::File(path) => {
                 let mut file = File::open(path).map_err(failed)?;
@@ -111,20 +116,22 @@ impl Opened {
         let opened = Self {
             source: source.clone(),
             file: plain,
+            problems: Vec::new(),
         };
         opened
             .open()
             .and_then(|file| file.take(64 << 10).read_to_end(&mut head))
             .map_err(failed)?;
+        let capture = convert::capture(&head);
         let kind = session::sniff(&head);
-        let converts = matches!(kind, Kind::Exchanges | Kind::RequestBody | Kind::ItemArray);
-        if !converts {
+        if capture.is_none() && !matches!(kind, Kind::RequestBody | Kind::ItemArray) {
             return Ok(opened);
         }
-        let copy = opened.converted(kind)?;
+        let (copy, problems) = opened.converted(capture, kind)?;
         Ok(Self {
             source: source.clone(),
             file: Plain::Copy(shared(copy)),
+            problems,
         })
     }
 
@@ -148,16 +155,22 @@ impl Opened {
         }
     }
 
-    /// The same as a recording.
-    fn converted(&self, kind: Kind) -> Result<File, CliError> {
+    /// The same as a recording, and what could not be read of it.
+    fn converted(
+        &self,
+        capture: Option<Capture>,
+        kind: Kind,
+    ) -> Result<(File, Vec<Problem>), CliError> {
         let name = self.source.name();
         let unreadable = |error: io::Error| CliError::input(&name, error.to_string());
         let file = tempfile::tempfile().map_err(unreadable)?;
         let mut writer = Writer::new(io::BufWriter::new(file));
         let mut reader = self.open().map_err(unreadable)?;
-        if kind == Kind::Exchanges {
-            convert::from_exchanges(reader, &mut writer)
-                .map_err(|error| CliError::input(&name, error.to_string()))?;
+        let mut problems = Vec::new();
+        if let Some(capture) = capture {
+            problems = convert::from_file(capture, reader, &mut writer)
+                .map_err(|error| CliError::input(&name, error.to_string()))?
+                .problems;
         } else {
             // read as a request first, for its errors
             self.source
@@ -169,8 +182,10 @@ impl Opened {
         }
         let mut out = writer.into_inner();
         out.flush().map_err(unreadable)?;
-        out.into_inner()
-            .map_err(|error| unreadable(error.into_error()))
+        let file = out
+            .into_inner()
+            .map_err(|error| unreadable(error.into_error()))?;
+        Ok((file, problems))
     }
 
     /// How long its text is, as far as it was written.
@@ -193,7 +208,10 @@ impl Opened {
             reader: self.open().map_err(failed)?.take(limit),
             told,
         };
-        let session = self.source.read_from(reader, environment)?;
+        let mut session = self.source.read_from(reader, environment)?;
+        if let Session::Recording(recording) = &mut session {
+            recording.problems.extend(self.problems.iter().cloned());
+        }
         let reader = Told {
             reader: self.open().map_err(failed)?.take(limit),
             told,
