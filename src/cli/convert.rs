@@ -142,7 +142,17 @@ fn given(args: &ConvertArgs, source: &Source) -> Result<Given, CliError> {
             .hint("a rollout holds no requests that could be written in another form")
     } else {
         let kinds: Vec<&str> = Capture::ALL.iter().map(|it| it.name()).collect();
-        error.hint(format!("--from says what it is: {}", kinds.join(", ")))
+        let names_itself = foreign.is_some_and(|it| {
+            matches!(
+                it,
+                Foreign::ExecEvents | Foreign::ProtoEvents | Foreign::TuiLog | Foreign::ChatRequest
+            )
+        });
+        if names_itself {
+            error.hint("it holds neither requests to the Responses API nor their answers")
+        } else {
+            error.hint(format!("--from says what it is: {}", kinds.join(", ")))
+        }
     })
 }
 
@@ -323,10 +333,17 @@ fn write(
     name: &str,
 ) -> Result<Option<u32>, CliError> {
     let unwritten = |error: io::Error| CliError::failed(format!("{}: {error}", sink_name(args)));
+    let to_stdout = args.output.as_deref().is_none_or(|it| it == Path::new("-"));
+    // a reader that has gone away is no error
+    let gone = |error: &io::Error| to_stdout && error.kind() == io::ErrorKind::BrokenPipe;
+    let put = |text: &mut dyn Read, sink: &mut dyn Write| match io::copy(text, sink)
+        .and_then(|_| sink.flush())
+    {
+        Err(error) if !gone(&error) => Err(unwritten(error)),
+        _ => Ok(()),
+    };
     if args.to == ToChoice::Recording {
-        let mut sink = sink(args)?;
-        io::copy(&mut text, &mut sink).map_err(unwritten)?;
-        sink.flush().map_err(unwritten)?;
+        put(&mut text, &mut sink(args)?)?;
         return Ok(None);
     }
     // a small form is made whole before anything is written, so that what fails leaves nothing behind
@@ -363,10 +380,8 @@ fn write(
         other => CliError::input(name, other.to_string())
             .hint("replay convert PATH --summary lists the exchanges"),
     })?;
-    let mut sink = sink(args)?;
     whole.seek(SeekFrom::Start(0)).map_err(unwritten)?;
-    io::copy(&mut whole, &mut sink).map_err(unwritten)?;
-    sink.flush().map_err(unwritten)?;
+    put(&mut whole, &mut sink(args)?)?;
     Ok(Some(done))
 }
 

@@ -81,7 +81,10 @@ pub(super) fn run(
                 &source.name(),
                 "nothing to replay: no request is on file, and none can be rebuilt",
             )
-            .hint("replay check lists what the file holds");
+            .hint(match answers_alone(&report.session) {
+                true => "an answer alone shows no request; replay convert --summary counts what it holds",
+                false => "replay check lists what the file holds",
+            });
             if passes_over(args, source) {
                 passed_over.push(error);
                 continue;
@@ -174,6 +177,17 @@ fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
         Source::Bytes(_) => false,
     };
     args.sessions.iter().any(below)
+}
+
+/// Whether a session is made of answers whose requests no file holds.
+fn answers_alone(session: &crate::session::Session) -> bool {
+    match session {
+        crate::session::Session::Recording(recording) => {
+            let mut exchanges = recording.exchanges.iter();
+            !recording.exchanges.is_empty() && exchanges.all(|it| !it.request.whole)
+        }
+        crate::session::Session::Rollout(_) => false,
+    }
 }
 
 /// What a probe's message says.

@@ -264,6 +264,9 @@ fn hop<'a, W: Write>(
                 log.says(0, format!("{name}: the answer's body {why}"));
                 Cow::Borrowed(&b""[..])
             }
+            _ if entry.array("_eventSourceMessages").is_some() => {
+                Cow::Owned(event_source(entry).into_bytes())
+            }
             _ => {
                 let size = content.as_ref().and_then(|it| it.number("size"));
                 if size.is_some_and(|it| it > 0) || status == Some(200) && size.is_none() {
@@ -327,6 +330,30 @@ fn parts(own: &Object<'_>) -> Vec<(u64, usize)> {
         Some((at, usize::try_from(length).ok()?))
     };
     pairs.iter().filter_map(read).collect()
+}
+
+/// The events of an `EventSource`, which Chromium lists without their bytes.
+fn event_source(entry: &Object<'_>) -> String {
+    let mut text = String::new();
+    for message in entry.array("_eventSourceMessages").unwrap_or_default() {
+        let Some(message) = Object::read(message.get()) else {
+            continue;
+        };
+        let line = |key: &str| {
+            let text = message.text(key).filter(|it| !it.is_empty());
+            text.map(|it| it.replace(['\n', '\r'], " "))
+        };
+        for (field, key) in [("id", "eventId"), ("event", "eventName")] {
+            if let Some(value) = line(key) {
+                text.push_str(&format!("{field}: {value}\n"));
+            }
+        }
+        for data in message.text("data").unwrap_or_default().lines() {
+            text.push_str(&format!("data: {data}\n"));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// The text of `postData` or `content`; `None` if it has none.
