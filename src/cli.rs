@@ -3,8 +3,10 @@
 //! Only this room knows arguments, the environment, files by path and the terminal. Data goes to stdout, talk to stderr.
 
 pub mod args;
+mod captured;
 mod check;
 mod convert;
+mod counts;
 mod diff;
 mod error;
 mod explain;

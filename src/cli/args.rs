@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod convert;
 mod diff;
 mod recover;
 mod sweep;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use convert::{ConvertArgs, ToChoice};
 pub use diff::{DiffArgs, LayerName};
 pub use recover::{OutputWords, RecoverArgs};
 pub use sweep::SweepArgs;
@@ -364,37 +366,6 @@ pub struct CheckArgs {
     /// How many files are read at once [default: the number of processors]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-}
-
-/// Turn another tool's capture into a recording, or hide what is secret in a file
-///
-/// Reads a request log of lines {t,kind,n,…} or lines of {request,status,body}. What the capture does not hold is marked as
-/// not held in the recording. With --redact it also reads recordings, Codex rollouts and request bodies, and writes them
-/// again as what they are.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  replay convert wire.jsonl -o session.jsonl
-  replay convert session.jsonl --redact -o redacted.jsonl
-  replay convert session.jsonl --redact='/home/[a-z]+' -o redacted.jsonl")]
-pub struct ConvertArgs {
-    /// The capture, or '-' for stdin
-    #[arg(value_name = "PATH")]
-    pub path: String,
-    /// Where to write the recording, or '-' for stdout
-    #[arg(short, long, value_name = "OUT")]
-    pub output: PathBuf,
-    /// Overwrite OUT if it exists
-    #[arg(long)]
-    pub force: bool,
-    /// Replace tokens, cookies, account and installation ids by placeholders; with REGEX also what it matches (can be repeated)
-    ///
-    /// Names tell what is secret: docs/format.md lists them. A REGEX is matched inside one string or one line.
-    #[arg(long, value_name = "REGEX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub redact: Vec<String>,
-    /// Do not hide this header (can be repeated)
-    #[arg(long, value_name = "NAME", requires = "redact")]
-    pub keep_header: Vec<String>,
 }
 
 /// See a conversation, and at every point of it which calls are open

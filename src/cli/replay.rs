@@ -188,7 +188,11 @@ fn nothing(source: &Source, session: &Session) -> CliError {
         &name,
         "nothing to replay: no request is on file, and none can be rebuilt",
     )
-    .hint("replay check lists what the file holds")
+    .hint(if answers_alone(session) {
+        "an answer alone shows no request; replay convert --summary counts what it holds"
+    } else {
+        "replay check lists what the file holds"
+    })
 }
 
 /// Whether a file that is no session is none of the user's business: it was found in a folder, not named.
@@ -198,6 +202,17 @@ fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
         Source::Bytes(_) => false,
     };
     args.sessions.iter().any(below)
+}
+
+/// Whether a session is made of answers whose requests no file holds.
+fn answers_alone(session: &Session) -> bool {
+    match session {
+        Session::Recording(recording) => {
+            let mut exchanges = recording.exchanges.iter();
+            !recording.exchanges.is_empty() && exchanges.all(|it| !it.request.whole)
+        }
+        Session::Rollout(_) => false,
+    }
 }
 
 /// What a probe's message says.

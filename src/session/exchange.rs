@@ -285,8 +285,15 @@ pub enum EndCause {
 }
 
 impl Answer {
-    /// Whether the stream was broken off before it said that it is over.
+    /// Whether the stream was broken off before it said that it is over. An answer of which a log holds no more than that
+    /// it was given is none.
     pub fn is_cut(&self) -> bool {
-        self.terminal.is_none() && self.refusal.is_none()
+        self.terminal.is_none() && self.refusal.is_none() && !self.is_only_told()
+    }
+
+    /// Whether a log says that there was an answer, and holds nothing of it.
+    fn is_only_told(&self) -> bool {
+        let accepted = self.status.is_some_and(|it| (200..300).contains(&it));
+        accepted && self.end == Some(EndCause::NotHeld) && self.events == 0 && self.done.is_empty()
     }
 }
