@@ -5,6 +5,7 @@
 pub mod args;
 mod check;
 mod convert;
+mod emit;
 mod error;
 mod explain;
 mod input;
@@ -17,6 +18,8 @@ mod record;
 mod recover;
 mod replay;
 mod serve;
+mod share;
+mod shrink;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -92,6 +95,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
         Some(Verb::Recover(args)) => recover::run(args, environment, &mut output),
+        Some(Verb::Shrink(args)) => shrink::run(args, environment, &mut output),
+        Some(Verb::Share(args)) => share::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),

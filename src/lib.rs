@@ -25,6 +25,8 @@ pub mod rollout;
 
 pub mod serve;
 pub mod session;
+pub mod shrink;
 pub mod strategy;
 pub mod timeline;
+pub mod trial;
 pub mod wire;

@@ -5,8 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 mod recover;
+mod share;
+mod shrink;
 
 pub use recover::{OutputWords, RecoverArgs};
+pub use share::ShareArgs;
+pub use shrink::{Emit, ShrinkArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -97,6 +101,8 @@ pub enum Verb {
     Convert(ConvertArgs),
     Inspect(InspectArgs),
     Recover(RecoverArgs),
+    Shrink(ShrinkArgs),
+    Share(ShareArgs),
     Serve(Box<ServeArgs>),
     /// Print completions for a shell
     ///

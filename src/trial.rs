@@ -1,0 +1,3 @@
+//! Real clients and commands, run to see what they do.
+
+pub mod oracle;
