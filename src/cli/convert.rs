@@ -156,7 +156,7 @@ fn converted<R: Read, W: Write>(
 }
 
 /// The patterns that `--redact` names; alone it names none.
-fn patterns(redact: &[String]) -> Result<Vec<Regex>, CliError> {
+pub(super) fn patterns(redact: &[String]) -> Result<Vec<Regex>, CliError> {
     let named = redact.iter().filter(|it| !it.is_empty());
     named
         .map(|pattern| {
