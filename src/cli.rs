@@ -8,6 +8,7 @@ mod check;
 mod convert;
 mod counts;
 mod diff;
+mod emit;
 mod error;
 mod explain;
 mod hidden;
@@ -21,6 +22,8 @@ mod record;
 mod recover;
 mod replay;
 mod serve;
+mod share;
+mod shrink;
 mod sweep;
 mod with;
 
@@ -98,6 +101,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
         Some(Verb::Recover(args)) => recover::run(args, environment, &mut output),
         Some(Verb::Sweep(args)) => sweep::run(args, environment, &mut output),
+        Some(Verb::Shrink(args)) => shrink::run(args, environment, &mut output),
+        Some(Verb::Share(args)) => share::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),

@@ -27,6 +27,7 @@ pub mod rollout;
 
 pub mod serve;
 pub mod session;
+pub mod shrink;
 pub mod strategy;
 pub mod sweep;
 pub mod timeline;

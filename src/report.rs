@@ -12,6 +12,8 @@ pub mod json;
 mod lazy;
 pub mod picture;
 pub mod recover;
+pub mod share;
+pub mod shrink;
 pub mod story;
 pub mod style;
 pub mod sweep;

@@ -3,6 +3,8 @@
 mod convert;
 mod diff;
 mod recover;
+mod share;
+mod shrink;
 mod sweep;
 
 use std::ffi::OsString;
@@ -14,6 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use convert::{ConvertArgs, ToChoice};
 pub use diff::{DiffArgs, LayerName};
 pub use recover::{OutputWords, RecoverArgs};
+pub use share::ShareArgs;
+pub use shrink::{Emit, ShrinkArgs};
 pub use sweep::SweepArgs;
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
@@ -104,6 +108,8 @@ pub enum Verb {
     Convert(ConvertArgs),
     Inspect(InspectArgs),
     Recover(RecoverArgs),
+    Shrink(ShrinkArgs),
+    Share(ShareArgs),
     Serve(Box<ServeArgs>),
     Sweep(Box<SweepArgs>),
     /// Print completions for a shell

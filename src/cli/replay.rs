@@ -343,7 +343,7 @@ pub(super) fn policies(texts: &[String]) -> Result<Vec<(Policy, usize)>, CliErro
         .collect()
 }
 
-fn strategy_named(name: &str) -> Result<Strategy, CliError> {
+pub(super) fn strategy_named(name: &str) -> Result<Strategy, CliError> {
     Strategy::by_name(name).ok_or_else(|| {
         let known = Strategy::ALL.map(Strategy::name).join(", ");
         CliError::usage(format!("no strategy is called '{name}'"))
