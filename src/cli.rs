@@ -3,10 +3,13 @@
 //! Only this room knows arguments, the environment, files by path and the terminal. Data goes to stdout, talk to stderr.
 
 pub mod args;
+mod captured;
 mod check;
 mod contract;
 mod convert;
+mod counts;
 mod diff;
+mod emit;
 mod error;
 mod explain;
 mod hidden;
@@ -21,9 +24,12 @@ mod record;
 mod recover;
 mod replay;
 mod serve;
+mod share;
+mod shrink;
 mod sweep;
 mod target;
 mod texts;
+mod with;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -112,6 +118,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Probe(args)) => probe::run(args, environment, &mut output),
         Some(Verb::Recover(args)) => recover::run(args, environment, &mut output),
         Some(Verb::Sweep(args)) => sweep::run(args, environment, &mut output),
+        Some(Verb::Shrink(args)) => shrink::run(args, environment, &mut output),
+        Some(Verb::Share(args)) => share::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),

@@ -11,6 +11,7 @@ pub mod contract;
 pub mod convert;
 pub mod diff;
 pub mod endpoint;
+pub mod events;
 pub mod ids;
 pub mod inspect;
 pub mod ledger;
@@ -27,6 +28,7 @@ pub mod rollout;
 
 pub mod serve;
 pub mod session;
+pub mod shrink;
 pub mod strategy;
 pub mod sweep;
 pub mod timeline;

@@ -22,6 +22,7 @@ use crate::wire::item::ItemKind;
 
 pub use lines::Assumed;
 pub(crate) use lines::made_id;
+pub(crate) use splice::with;
 pub use write::Written;
 
 use lines::{AsRead, Envelopes, Places};

@@ -6,6 +6,7 @@
 pub mod call;
 pub mod live;
 
+use crate::check::Finding;
 use crate::contract::lock::Citation;
 use crate::contract::{self, Fault, Place};
 use crate::ids::ItemIndex;
@@ -31,6 +32,8 @@ pub struct SessionReport {
     pub runs: Vec<Run>,
     /// The calls open at its end.
     pub open_calls: Vec<OpenCall>,
+    /// What the client says of itself, and where sources disagree ([`crate::check::beside`]), where that was asked for.
+    pub findings: Vec<Finding>,
     /// The session.
     pub session: Session,
     /// Labels of the items a report shows.
@@ -140,6 +143,7 @@ pub fn of_runs(path: &str, session: Session, runs: Vec<Run>) -> SessionReport {
         Session::Recording(recording) => match recording.origin {
             Origin::Recorded => ("recording", None),
             Origin::Converted | Origin::Request => ("converted", None),
+            Origin::Events => ("events", None),
         },
     };
     SessionReport {
@@ -149,6 +153,7 @@ pub fn of_runs(path: &str, session: Session, runs: Vec<Run>) -> SessionReport {
         client: client(&session),
         open_calls: timeline::open_calls(&session),
         runs,
+        findings: Vec::new(),
         session,
         labels: Labels::new(),
         target: None,

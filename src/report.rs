@@ -14,6 +14,8 @@ mod live;
 pub mod picture;
 pub mod probe;
 pub mod recover;
+pub mod share;
+pub mod shrink;
 pub mod story;
 pub mod style;
 pub mod sweep;

@@ -12,11 +12,15 @@ use super::input::{self, Source};
 use super::labels;
 use super::output::{Output, escaped};
 use super::target;
+use super::with::With;
+use crate::check;
 use crate::contract::Policy;
 use crate::contract::lock::Citation;
 use crate::replay::{self, SessionReport};
 use crate::report::ci::Case;
 use crate::report::{json, story, text};
+use crate::session::Session;
+use crate::session::exchange;
 use crate::session::label::Label;
 use crate::strategy::{self, Options, Origin, Probe, Run, Strategy, Verdict};
 
@@ -56,6 +60,10 @@ pub(super) fn run(
     let probe = args.probe.as_deref().unwrap_or(PROBE);
     let target = target::target(&args.target, environment, probe)?;
     let mut ready = Vec::new();
+    if several && !args.with.is_empty() {
+        return Err(CliError::usage("--with takes one session at a time"));
+    }
+    let with = With::read(&args.with, environment)?;
     let mut reports: Vec<SessionReport> = Vec::new();
     let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
     if !output.is_json() {
@@ -92,7 +100,7 @@ pub(super) fn run(
         };
         let mut report = replay::replay(&source.name(), session, &strategies, &options);
         if report.is_empty() {
-            let error = CliError::input(&source.name(), NOTHING).hint(LISTS);
+            let error = nothing(source, &report.session);
             if passes_over(args, source) {
                 passed_over.push(error);
                 continue;
@@ -107,6 +115,8 @@ pub(super) fn run(
             unread.push(error);
             continue;
         }
+        with.note(&report.session, output);
+        report.findings = check::beside(&report.session, &with.named(), &report.open_calls);
         let table = if !output.is_text() || !strategies.is_empty() {
             Vec::new()
         } else {
@@ -136,7 +146,7 @@ pub(super) fn run(
         let sent = target::send(args, target, ready, &options, output)?;
         for (source, mut report) in sent {
             if report.is_empty() {
-                let error = CliError::input(&source.name(), NOTHING).hint(LISTS);
+                let error = nothing(&source, &report.session);
                 if !several {
                     return Err(error);
                 }
@@ -147,6 +157,8 @@ pub(super) fn run(
                 unread.push(error);
                 continue;
             }
+            with.note(&report.session, output);
+            report.findings = check::beside(&report.session, &with.named(), &report.open_calls);
             label_probes(&mut report, probe);
             status = status.max(report.verdict().exit());
             if output.is_text() {
@@ -206,6 +218,28 @@ pub(super) fn run(
     }
 }
 
+/// Says that there is nothing to replay, and why.
+fn nothing(source: &Source, session: &Session) -> CliError {
+    let name = source.name();
+    if let Session::Recording(recording) = session
+        && let (exchange::Origin::Events, Some(log)) = (recording.origin, recording.events.source)
+    {
+        let what = format!("nothing to replay in {}: {}", log.words(), log.lacks());
+        return CliError::input(&name, what)
+            .hint("replay the rollout or recording of the same session, with --with and this file")
+            .hint("replay inspect shows it, replay check lists what is wrong in it");
+    }
+    CliError::input(
+        &name,
+        "nothing to replay: no request is on file, and none can be rebuilt",
+    )
+    .hint(if answers_alone(session) {
+        "an answer alone shows no request; replay convert --summary counts what it holds"
+    } else {
+        "replay check lists what the file holds"
+    })
+}
+
 /// Whether a file that is no session is none of the user's business: it was found in a folder, not named.
 fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
     let below = |folder: &String| match source {
@@ -215,18 +249,23 @@ fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
     args.sessions.iter().any(below)
 }
 
-/// What is said of a session without requests.
-const NOTHING: &str = "nothing to replay: no request is on file, and none can be rebuilt";
-
-/// And what to do about it.
-const LISTS: &str = "replay check lists what the file holds";
+/// Whether a session is made of answers whose requests no file holds.
+fn answers_alone(session: &Session) -> bool {
+    match session {
+        Session::Recording(recording) => {
+            let mut exchanges = recording.exchanges.iter();
+            !recording.exchanges.is_empty() && exchanges.all(|it| !it.request.whole)
+        }
+        Session::Rollout(_) => false,
+    }
+}
 
 /// What a probe's message says.
 const PROBE: &str = "continue";
 
 /// Gives the messages of probes, which stand in no file, their text.
 fn label_probes(report: &mut SessionReport, text: &str) {
-    let items = crate::check::items(&report.session);
+    let items = check::items(&report.session);
     let probes: Vec<_> = report
         .runs
         .iter()
@@ -348,7 +387,7 @@ pub(super) fn policies(texts: &[String]) -> Result<Vec<(Policy, usize)>, CliErro
         .collect()
 }
 
-fn strategy_named(name: &str) -> Result<Strategy, CliError> {
+pub(super) fn strategy_named(name: &str) -> Result<Strategy, CliError> {
     Strategy::by_name(name).ok_or_else(|| {
         let known = Strategy::ALL.map(Strategy::name).join(", ");
         CliError::usage(format!("no strategy is called '{name}'"))

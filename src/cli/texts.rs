@@ -42,7 +42,7 @@ pub(super) fn read(
         Kind::Recording => reader::read_kept(whole, &mut kept),
         Kind::Exchanges => exchanges::read_kept(whole, &mut kept),
         Kind::RequestBody | Kind::ItemArray => request_file::read_kept(whole, &mut kept),
-        Kind::LabLog | Kind::Unknown => {
+        Kind::LabLog | Kind::EventLog(_) | Kind::Unknown => {
             let session = source.read_from(whole, environment)?;
             if let Session::Rollout(rollout) = &session {
                 of_rollout(source, rollout, &mut kept).map_err(|error| failed(&error))?;

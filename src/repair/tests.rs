@@ -1,8 +1,10 @@
+use std::fmt::Write as _;
 use std::io::Cursor;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::walk::Why;
 use super::*;
 use crate::ledger::Ledger;
 use crate::rollout::effective::Effective;
@@ -67,7 +69,7 @@ fn e4(items: &[Value]) -> String {
             .map_or("response_item", |_| line["type"].as_str().unwrap());
         value["type"] = kind.into();
         value["payload"] = line.get("payload").unwrap_or(line).clone();
-        text.push_str(&format!("{value}\n"));
+        writeln!(text, "{value}").unwrap();
     }
     text
 }
@@ -88,8 +90,8 @@ fn output(id: &str, text: &str) -> Value {
     json!({"type":"function_call_output","call_id":id,"output":text})
 }
 
-fn event(payload: Value) -> Value {
-    json!({"type":"event_msg","payload":payload})
+fn event(payload: impl Into<Value>) -> Value {
+    json!({"type":"event_msg","payload":payload.into()})
 }
 
 /// The payloads of the items of a copy.
@@ -257,7 +259,6 @@ fn a_real_output_takes_the_place_of_one_that_says_aborted() {
     let copy = recover(&text);
     assert_eq!(items(&copy.text)[2], output("a", "A"));
     assert_eq!(copy.lost[0].reason, Why::Superseded.words());
-    use super::walk::Why;
 }
 
 #[test]

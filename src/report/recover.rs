@@ -11,6 +11,7 @@ use super::style::Paint;
 use crate::repair::{Change, Plan, What, Written};
 use crate::rollout::Era;
 use crate::strategy::Verdict;
+use crate::wire::item::ItemKind;
 
 /// What is told of one recovery.
 #[derive(Debug)]
@@ -163,7 +164,7 @@ pub fn text(recovered: &Recovered<'_>, paint: Paint, verbose: bool) -> String {
 }
 
 fn line(change: &Change, paint: Paint) -> String {
-    let item = change.item_type.map_or("", |kind| kind.name());
+    let item = change.item_type.map_or("", ItemKind::name);
     let mut what = format!("{item} {}", safe(change.call_id.as_deref().unwrap_or("")));
     what.truncate(what.trim_end().len());
     if !what.is_empty() {
@@ -213,7 +214,7 @@ pub fn document(recovered: &Recovered<'_>) -> Value {
             json!({
                 "line": change.line,
                 "what": change.what.name(),
-                "item_type": change.item_type.map(|kind| kind.name()),
+                "item_type": change.item_type.map(ItemKind::name),
                 "call_id": change.call_id,
                 "detail": change.detail,
             })

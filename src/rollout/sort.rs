@@ -160,9 +160,8 @@ pub fn shape(text: &str) -> Option<Shape> {
         Sort::BareMeta => Shape::Meta,
         Sort::BareItem => Shape::Item(line.item.unreadable_field()),
         Sort::State => Shape::State(matches!(line.previous, PreviousText::Response(_))),
-        Sort::Document => Shape::Other,
         Sort::Foreign(_) | Sort::Unknown if line.item.head.role.is_some() => Shape::Item(None),
-        Sort::Foreign(_) | Sort::Unknown => Shape::Other,
+        Sort::Document | Sort::Foreign(_) | Sort::Unknown => Shape::Other,
     })
 }
 
