@@ -181,7 +181,9 @@ impl Case {
 pub enum Did {
     /// Every request was accepted.
     Accepted,
-    /// Accepted, but something that is not so was said, or a real output or the conversation was left out.
+    /// Accepted, but what the user said first is gone.
+    Forgets,
+    /// Accepted, but something that is not so was said, or a real output was left out.
     Untrue,
     /// Some worlds would refuse a request.
     Depends,
@@ -199,8 +201,9 @@ pub enum Did {
 
 impl Did {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Accepted,
+        Self::Forgets,
         Self::Untrue,
         Self::Depends,
         Self::Silent,
@@ -214,6 +217,7 @@ impl Did {
     pub fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Forgets => "forgets",
             Self::Untrue => "untrue",
             Self::Depends => "depends",
             Self::Silent => "silent",

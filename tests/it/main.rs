@@ -34,5 +34,6 @@ mod robustness;
 mod serve;
 mod stories;
 mod support;
+mod sweep;
 mod time_travel;
 mod truth;
