@@ -22,12 +22,12 @@ def case(program, links, sessions, base, version):
     codex = f"{links / f'codex-{version}'} exec {FLAGS}"
     command = [program, "sweep", sessions / f"{session}.session.jsonl", "--first", f"{codex} begin", "--next", f"{codex} {resume}"]
     # where nothing came, in the middle, in the second stream, at the end
-    command += ["--cuts", "4", "--interrupt", "sigkill", "--case-timeout", "20", "--settle", "500", "--format", "json"]
+    command += ["--cuts", "5", "--interrupt", "sigkill", "--case-timeout", "9", "--settle", "500", "--format", "json"]
     environment = {**folder.environment(), "TMPDIR": str(folder.path), "PATH": os.environ.get("PATH", "")}
     done = subprocess.run(command, cwd=folder.work, env=environment, capture_output=True, timeout=4 * LIMIT, stdin=subprocess.DEVNULL)
     expect(done.returncode in (0, 1), f"sweep ends with {done.returncode}: {done.stderr.decode()[-300:]}")
     results = json.loads(done.stdout)["results"]
-    expect(len(results) == 4, f"{len(results)} cases")
+    expect(len(results) == 5, f"{len(results)} cases")
     second = [it for it in results if it["second_stream"] and it["stage"] == "answering"]
     expect(second, "no case in the second stream")
     found = {it["did"] for it in second}
