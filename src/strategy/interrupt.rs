@@ -308,15 +308,14 @@ pub fn habit(session: &Session, lane: u32) -> Option<Base> {
         .exchanges
         .iter()
         .filter(|it| it.lane == lane && it.request.whole)
-        .map(|it| &it.request)
         .peekable();
     of_lane.peek()?;
     let mut base = Base::Whole;
-    for request in of_lane {
-        if request.conversation.is_some() {
+    for exchange in of_lane {
+        if exchange.request.conversation.is_some() {
             return Some(Base::Conversation);
         }
-        if request.previous.is_some() {
+        if cut::goes_on(exchange) {
             base = Base::Complete;
         }
     }
