@@ -8,6 +8,7 @@
 mod command;
 mod judge;
 mod one;
+pub mod oracle;
 mod state;
 
 use std::collections::BTreeMap;

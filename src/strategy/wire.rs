@@ -15,6 +15,7 @@ use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
 use crate::endpoint::{Context, Cursor, Endpoint, References};
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
+use crate::ledger::Led;
 use crate::session::exchange::Recording;
 use crate::session::tree::{Node, Tree};
 use crate::wire::item::{Flags, Item, Items};
@@ -67,6 +68,13 @@ struct Lane {
 }
 
 impl Lane {
+    fn knowing(led: &Arc<Led>) -> Self {
+        Self {
+            held: [(), (), ()].map(|()| Cursor::knowing(Arc::clone(led))),
+            ..Self::default()
+        }
+    }
+
     /// Notes what of a request's context is not on file: a whole history holds nothing else, others go on from there.
     fn hides(&mut self, found: &StateFault, whole: bool) {
         if whole {
@@ -150,7 +158,10 @@ impl<'a> Runner<'a> {
     }
 
     fn ask(&mut self, ask: &Ask) {
-        let mut lane = self.lanes.remove(&ask.incoming.lane).unwrap_or_default();
+        let mut lane = self
+            .lanes
+            .remove(&ask.incoming.lane)
+            .unwrap_or_else(|| Lane::knowing(&self.script.led));
         let arrived = self.arrive(ask, &mut lane);
         if ask.proven {
             self.push_proven(ask, self.endpoint.tree.len(ask.incoming.input));

@@ -256,7 +256,7 @@ pub(super) fn example(
     };
     let text = |place: &Place| match place {
         // ids of items stay in the file
-        Place::Item(index) => items
+        Place::Item(index) | Place::Led { item: index, .. } => items
             .get(*index)
             .map(|item| format!("the id on line {}", item.line)),
         Place::Response(key) => {

@@ -78,8 +78,15 @@ pub struct ErrorHead<'a> {
 impl<'a> EventHead<'a> {
     /// Reads an event's data; `None` if it is no JSON object (`[DONE]`, torn or broken text).
     pub fn read(data: &'a str) -> Option<Self> {
+        Self::read_named(data, None)
+    }
+
+    /// The same, with the name that `event:` gave it, which counts where the data has no `type`.
+    pub fn read_named(data: &'a str, name: Option<&'a str>) -> Option<Self> {
         let object = Object::read(data)?;
-        let kind = object.text("type");
+        let kind = object
+            .text("type")
+            .or_else(|| name.filter(|it| !it.is_empty()).map(Cow::Borrowed));
         let flat = kind.as_deref() == Some("error");
         let status = object.number("status").or(object.number("status_code"));
         Some(Self {
@@ -227,7 +234,12 @@ pub struct ResponseFold {
 impl ResponseFold {
     /// Takes the data of one event (or one WebSocket frame).
     pub fn data(&mut self, data: &str) {
-        match EventHead::read(data) {
+        self.named(None, data);
+    }
+
+    /// The same, with the name that `event:` gave it.
+    pub fn named(&mut self, name: Option<&str>, data: &str) {
+        match EventHead::read_named(data, name) {
             Some(head) => self.event(&head, data),
             None if data.trim() == "[DONE]" => {}
             None => self.unread += 1,
@@ -470,6 +482,24 @@ mod tests {
             r#"{"type":"error","error":{"type":"invalid_request_error","message":"m"},"status":400}"#,
         ]);
         assert_eq!(frame.error.unwrap().status, Some(400));
+    }
+
+    #[test]
+    fn the_name_of_an_event_counts_where_its_data_has_no_type() {
+        let mut fold = ResponseFold::default();
+        let item = r#"{"output_index":0,"item":{"type":"function_call","call_id":"c"}}"#;
+        fold.named(Some("response.output_item.done"), item);
+        fold.named(
+            Some("message"),
+            r#"{"type":"response.completed","response":{"id":"r"}}"#,
+        );
+        assert_eq!(
+            (fold.done.len(), fold.terminal),
+            (1, Some(Terminal::Completed))
+        );
+        let mut fold = ResponseFold::default();
+        fold.named(Some("error"), r#"{"code":"x","message":"m"}"#);
+        assert_eq!(fold.error.unwrap().code.as_deref(), Some("x"));
     }
 
     #[test]

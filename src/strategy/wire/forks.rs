@@ -35,7 +35,10 @@ pub(in crate::strategy) fn ask(
         if points.peek().is_none() {
             return;
         }
-        let mut lane = runner.lanes.remove(&ask.incoming.lane).unwrap_or_default();
+        let mut lane = runner
+            .lanes
+            .remove(&ask.incoming.lane)
+            .unwrap_or_else(|| Lane::knowing(&runner.script.led));
         let before = runner.worlds;
         let arrived = runner.arrive(ask, &mut lane);
         if ask.proven {
