@@ -77,6 +77,21 @@ impl Document {
         self.with_lines(&(0..self.lines.len()).collect::<Vec<_>>())
     }
 
+    /// The session with the ordinals of its lines (E4) counted anew.
+    pub(super) fn counted(&self) -> Self {
+        let lines = self.lines.iter().enumerate().map(|(at, line)| {
+            let has = Object::read(line).is_some_and(|object| object.number("ordinal").is_some());
+            if has {
+                crate::repair::with(line, &[("ordinal", Some(&at.to_string()))])
+            } else {
+                line.clone()
+            }
+        });
+        Self {
+            lines: lines.collect(),
+        }
+    }
+
     /// The session with some of its lines.
     pub(super) fn with_lines(&self, kept: &[usize]) -> String {
         let texts = kept.iter().filter_map(|at| self.lines.get(*at));
