@@ -81,9 +81,10 @@ pub(super) fn run(
                 &source.name(),
                 "nothing to replay: no request is on file, and none can be rebuilt",
             )
-            .hint(match answers_alone(&report.session) {
-                true => "an answer alone shows no request; replay convert --summary counts what it holds",
-                false => "replay check lists what the file holds",
+            .hint(if answers_alone(&report.session) {
+                "an answer alone shows no request; replay convert --summary counts what it holds"
+            } else {
+                "replay check lists what the file holds"
             });
             if passes_over(args, source) {
                 passed_over.push(error);

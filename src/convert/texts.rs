@@ -263,14 +263,14 @@ pub(super) fn from_events<R: Read, W: Write>(
     log.finish().map_err(ConvertError::Write)
 }
 
+/// Takes an event's data, and the name its envelope gives it.
+type Take<'a> = dyn FnMut(&str, Option<&str>) -> Result<(), ConvertError> + 'a;
+
 /// How deep envelopes are opened.
 const MAX_ENVELOPES: usize = 4;
 
 /// Hands each event that a value holds to `take`.
-fn events(
-    value: &str,
-    take: &mut dyn FnMut(&str, Option<&str>) -> Result<(), ConvertError>,
-) -> Result<(), ConvertError> {
+fn events(value: &str, take: &mut Take<'_>) -> Result<(), ConvertError> {
     opened(value, None, MAX_ENVELOPES, take)
 }
 
@@ -278,7 +278,7 @@ fn opened(
     value: &str,
     name: Option<&str>,
     depth: usize,
-    take: &mut dyn FnMut(&str, Option<&str>) -> Result<(), ConvertError>,
+    take: &mut Take<'_>,
 ) -> Result<(), ConvertError> {
     let Some(depth) = depth.checked_sub(1) else {
         return take(value, name);

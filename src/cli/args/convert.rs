@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 ///
 /// With --to it writes other forms than a recording. With --redact it also reads recordings, Codex rollouts and request
 /// bodies, and writes them again as what they are.
+#[expect(clippy::doc_markdown, reason = "clap shows the texts as they stand")]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
