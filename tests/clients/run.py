@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from harness import codex, install, kills, parts, sdk, served, stories  # noqa: E402
+from harness import codex, install, kills, parts, sdk, served, stories, traced  # noqa: E402
 
 
 def main():
@@ -40,6 +40,7 @@ def main():
             listed = [
                 *sdk.cases(program, found, HERE / "programs"),
                 *codex.cases(program, links),
+                *traced.cases(program, links),
                 *served.cases(program, found, HERE),
                 ("kills", lambda base: kills.case(program, base, arguments.kills, arguments.seed)),
             ]
