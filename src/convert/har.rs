@@ -75,7 +75,7 @@ pub(super) fn from_har<R: Read, W: Write>(
     log.flush(u64::MAX).map_err(ConvertError::Write)?;
     if log.done.requests == 0 {
         return Err(ConvertError::nothing(
-            1,
+            0,
             "the file has no entries".to_owned(),
         ));
     }

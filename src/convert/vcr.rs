@@ -78,7 +78,7 @@ pub(super) fn from_vcr<R: Read, W: Write>(
     }
     if log.done.requests == 0 {
         return Err(ConvertError::nothing(
-            1,
+            0,
             "no interaction is in it".to_owned(),
         ));
     }

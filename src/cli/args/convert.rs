@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Turn another tool's capture into a recording, a recording into other forms, or hide what is secret in a file
+/// Turn another tool's capture into a recording, a recording into other forms, or hide secrets
 ///
 /// Reads HAR files, cassettes (vcrpy, VCR for Ruby, httpmock), the text of event streams, lists of events, whole responses,
 /// lines of {request,status,body}, request logs, fixtures of aimock, and two kinds of folders: what Codex writes below
