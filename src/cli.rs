@@ -7,6 +7,8 @@ mod captured;
 mod check;
 mod convert;
 mod counts;
+mod diff;
+mod emit;
 mod error;
 mod explain;
 mod hidden;
@@ -17,8 +19,13 @@ mod now;
 mod output;
 mod pages;
 mod record;
+mod recover;
 mod replay;
 mod serve;
+mod share;
+mod shrink;
+mod sweep;
+mod with;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -89,8 +96,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Explain(args)) => explain::run(args, environment, &mut output),
         Some(Verb::Check(args)) => check::run(args, environment, &mut output),
         Some(Verb::Record(args)) => record::run(args, environment, &mut output),
+        Some(Verb::Diff(args)) => diff::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
+        Some(Verb::Recover(args)) => recover::run(args, environment, &mut output),
+        Some(Verb::Sweep(args)) => sweep::run(args, environment, &mut output),
+        Some(Verb::Shrink(args)) => shrink::run(args, environment, &mut output),
+        Some(Verb::Share(args)) => share::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),
@@ -136,14 +148,20 @@ fn form_of(verb: Option<&Verb>, format: args::Format) -> Result<(), CliError> {
     use args::Format;
     let known = match format {
         Format::Text | Format::Json => true,
-        Format::Events | Format::Html => matches!(verb, Some(Verb::Inspect(_))),
+        Format::Events => matches!(verb, Some(Verb::Inspect(_))),
+        Format::Html => match verb {
+            Some(Verb::Sweep(sweep)) => sweep.first.is_none(),
+            verb => matches!(verb, Some(Verb::Inspect(_))),
+        },
+        // the table of a real client
+        Format::Markdown => matches!(verb, Some(Verb::Sweep(sweep)) if sweep.first.is_some()),
         Format::Junit | Format::Github => matches!(verb, None | Some(Verb::Check(_))),
     };
     if known {
         return Ok(());
     }
     Err(CliError::usage("--format takes text or json here")
-        .hint("events and html are forms of 'replay inspect'")
+        .hint("events and html are forms of 'replay inspect', html of 'replay sweep', markdown of 'replay sweep --first'")
         .hint("junit and github are forms of 'replay' and 'replay check'"))
 }
 

@@ -37,7 +37,7 @@ use crate::ids::LineNo;
 use crate::session::exchange::Recording;
 use crate::session::sniff::Kind;
 use crate::session::writer::Writer;
-use crate::session::{ReadError, exchanges as lines, reader, request_file};
+use crate::session::{ReadError, event_log, exchanges as lines, reader, request_file};
 use crate::wire::lines::Problem;
 
 /// Why a capture could not be converted.
@@ -169,6 +169,7 @@ pub fn read_kind<R: Read>(kind: Kind, reader: R) -> Result<Recording, ReadError>
         }
         Kind::Exchanges => lines::read(reader),
         Kind::RequestBody | Kind::ItemArray => request_file::read(reader),
+        Kind::EventLog(source) => Ok(event_log::read(reader, source)?),
         Kind::Recording | Kind::Unknown => reader::read(reader),
     }
 }

@@ -310,7 +310,7 @@ impl Endpoint {
     pub fn extend(&mut self, base: Node, items: &[ItemIndex]) -> Node {
         items
             .iter()
-            .fold(base, |node, item| self.tree.push(node, *item))
+            .fold(base, |node, item| self.tree.step(node, *item))
     }
 
     /// Books an answer to a request that was accepted with these contexts.

@@ -1,14 +1,24 @@
 //! What can be typed.
 
 mod convert;
-
-pub use convert::{ConvertArgs, ToChoice};
+mod diff;
+mod recover;
+mod share;
+mod shrink;
+mod sweep;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use convert::{ConvertArgs, ToChoice};
+pub use diff::{DiffArgs, LayerName};
+pub use recover::{OutputWords, RecoverArgs};
+pub use share::ShareArgs;
+pub use shrink::{Emit, ShrinkArgs};
+pub use sweep::SweepArgs;
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
 ///
@@ -94,9 +104,14 @@ pub enum Verb {
     Explain(ExplainArgs),
     Record(RecordArgs),
     Check(CheckArgs),
+    Diff(Box<DiffArgs>),
     Convert(ConvertArgs),
     Inspect(InspectArgs),
+    Recover(RecoverArgs),
+    Shrink(ShrinkArgs),
+    Share(ShareArgs),
     Serve(Box<ServeArgs>),
+    Sweep(Box<SweepArgs>),
     /// Print completions for a shell
     ///
     /// For example, for bash: replay completions bash > ~/.local/share/bash-completion/completions/replay
@@ -149,6 +164,8 @@ pub enum Format {
     Junit,
     #[value(hide = true)]
     Github,
+    #[value(hide = true)]
+    Markdown,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]
@@ -168,6 +185,9 @@ pub struct ReplayArgs {
     /// Replay the Codex session that was written last
     #[arg(long)]
     pub last: bool,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<String>,
     /// Judge under this strategy (can be repeated; the first one decides the exit status)
     #[arg(long, value_name = "NAME")]
     pub recover: Vec<String>,
@@ -340,6 +360,9 @@ pub struct CheckArgs {
     /// Files and folders
     #[arg(value_name = "PATH", required_unless_present = "request")]
     pub paths: Vec<String>,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE", conflicts_with = "request")]
+    pub with: Vec<String>,
     /// One request body (a file, or '-' for stdin)
     #[arg(long, value_name = "BODY", conflicts_with = "paths")]
     pub request: Option<String>,
@@ -374,6 +397,9 @@ pub struct InspectArgs {
     /// Sessions to show on one clock
     #[arg(value_name = "SESSION", required_unless_present = "last")]
     pub sessions: Vec<String>,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<String>,
     /// Show the Codex session that was written last
     #[arg(long)]
     pub last: bool,

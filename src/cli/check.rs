@@ -14,6 +14,7 @@ use super::error::CliError;
 use super::input::{self, Source};
 use super::output::Output;
 use super::replay::policies;
+use super::with::With;
 use crate::check::{self, Checked, Severity};
 use crate::redact::Lookout;
 use crate::report::ci::Case;
@@ -51,7 +52,11 @@ pub(super) fn run(
     };
     let (sources, named) = sources(args, environment)?;
     let single = sources.len() == 1;
-    let outcomes = all(&sources, &options, environment, output, args.jobs);
+    if !single && !args.with.is_empty() {
+        return Err(CliError::usage("--with takes one session at a time"));
+    }
+    let with = With::read(&args.with, environment)?;
+    let outcomes = all(&sources, &with, &options, environment, output, args.jobs);
     let mut found = Vec::new();
     let mut status = 0;
     let mut skipped = 0;
@@ -188,6 +193,7 @@ fn sources(
 /// Checks all files, several at once, and returns what came of them in their order.
 fn all(
     sources: &[Source],
+    with: &With,
     options: &Options,
     environment: &Environment,
     output: &Output,
@@ -207,7 +213,7 @@ fn all(
                     let (Some(source), Some(slot)) = (sources.get(at), outcomes.get(at)) else {
                         break;
                     };
-                    let outcome = one(source, options, environment, output);
+                    let outcome = one(source, with, options, environment, output);
                     bar.inc(size(source));
                     if let Ok(mut slot) = slot.lock() {
                         *slot = Some(outcome);
@@ -249,11 +255,18 @@ fn progress(sources: &[Source], output: &Output) -> ProgressBar {
     bar
 }
 
-fn one(source: &Source, options: &Options, environment: &Environment, output: &Output) -> Outcome {
+fn one(
+    source: &Source,
+    with: &With,
+    options: &Options,
+    environment: &Environment,
+    output: &Output,
+) -> Outcome {
     let mut lookout = Lookout::default();
     match source.read_watched(environment, Some(&mut lookout)) {
         Ok(session) => {
-            let mut checked = check::check(&session, options);
+            with.note(&session, output);
+            let mut checked = check::check_with(&session, &with.named(), options);
             checked.add_secrets(&lookout.finish());
             Outcome::Found(found(source, &session, &checked, output))
         }

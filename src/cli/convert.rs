@@ -414,7 +414,7 @@ fn rewritten(args: &ConvertArgs, source: &Source, output: &Output) -> Result<u8,
 }
 
 /// Whether two paths name one file.
-fn is_same(left: &Path, right: &Path) -> bool {
+pub(super) fn is_same(left: &Path, right: &Path) -> bool {
     let (Ok(left), Ok(right)) = (fs::canonicalize(left), fs::canonicalize(right)) else {
         return false;
     };

@@ -11,7 +11,7 @@ use crate::locate::{self, LocateError, Shelves};
 use crate::redact::Lookout;
 use crate::rollout::reader as rollout_reader;
 use crate::session::sniff::{self, Foreign};
-use crate::session::{self, Kind, Session, exchanges, reader, request_file};
+use crate::session::{self, Kind, ReadError, Session, event_log, exchanges, reader, request_file};
 
 /// How much of a file is looked at to tell what it is.
 const HEAD: u64 = 64 << 10;
@@ -101,6 +101,7 @@ impl Source {
             Kind::Recording => reader::read(whole),
             Kind::Exchanges => exchanges::read(whole),
             Kind::RequestBody | Kind::ItemArray => request_file::read(whole),
+            Kind::EventLog(source) => event_log::read(whole, source).map_err(ReadError::Io),
             Kind::LabLog => {
                 return Err(
                     CliError::input(&name, "this is a request log, not a session").hint(format!(
@@ -116,12 +117,10 @@ impl Source {
         recording.map(Session::Recording).map_err(|error| {
             let said = CliError::input(&name, error.to_string());
             match error {
-                session::ReadError::NotJson { .. } => {
+                ReadError::NotJson { .. } => {
                     said.hint("a request body is one JSON value; is it cut off?")
                 }
-                session::ReadError::NewerFormat { .. } => {
-                    said.hint("a newer release of replay reads it")
-                }
+                ReadError::NewerFormat { .. } => said.hint("a newer release of replay reads it"),
                 _ => said,
             }
         })

@@ -10,10 +10,14 @@ use super::error::CliError;
 use super::input::{self, Source};
 use super::labels;
 use super::output::{Output, escaped};
+use super::with::With;
+use crate::check;
 use crate::contract::Policy;
 use crate::replay::{self, SessionReport};
 use crate::report::ci::Case;
 use crate::report::{json, story, text};
+use crate::session::Session;
+use crate::session::exchange;
 use crate::session::label::Label;
 use crate::strategy::{self, Options, Origin, Probe, Run, Strategy, Verdict};
 
@@ -50,6 +54,10 @@ pub(super) fn run(
     if several && args.write_story.is_some() {
         return Err(CliError::usage("--write-story takes one session at a time"));
     }
+    if several && !args.with.is_empty() {
+        return Err(CliError::usage("--with takes one session at a time"));
+    }
+    let with = With::read(&args.with, environment)?;
     let mut reports: Vec<SessionReport> = Vec::new();
     let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
     if !output.is_json() {
@@ -77,15 +85,7 @@ pub(super) fn run(
         };
         let mut report = replay::replay(&source.name(), session, &strategies, &options);
         if report.is_empty() {
-            let error = CliError::input(
-                &source.name(),
-                "nothing to replay: no request is on file, and none can be rebuilt",
-            )
-            .hint(if answers_alone(&report.session) {
-                "an answer alone shows no request; replay convert --summary counts what it holds"
-            } else {
-                "replay check lists what the file holds"
-            });
+            let error = nothing(source, &report.session);
             if passes_over(args, source) {
                 passed_over.push(error);
                 continue;
@@ -100,6 +100,8 @@ pub(super) fn run(
             unread.push(error);
             continue;
         }
+        with.note(&report.session, output);
+        report.findings = check::beside(&report.session, &with.named(), &report.open_calls);
         let table = if !output.is_text() || !strategies.is_empty() {
             Vec::new()
         } else {
@@ -171,6 +173,28 @@ pub(super) fn run(
     }
 }
 
+/// Says that there is nothing to replay, and why.
+fn nothing(source: &Source, session: &Session) -> CliError {
+    let name = source.name();
+    if let Session::Recording(recording) = session
+        && let (exchange::Origin::Events, Some(log)) = (recording.origin, recording.events.source)
+    {
+        let what = format!("nothing to replay in {}: {}", log.words(), log.lacks());
+        return CliError::input(&name, what)
+            .hint("replay the rollout or recording of the same session, with --with and this file")
+            .hint("replay inspect shows it, replay check lists what is wrong in it");
+    }
+    CliError::input(
+        &name,
+        "nothing to replay: no request is on file, and none can be rebuilt",
+    )
+    .hint(if answers_alone(session) {
+        "an answer alone shows no request; replay convert --summary counts what it holds"
+    } else {
+        "replay check lists what the file holds"
+    })
+}
+
 /// Whether a file that is no session is none of the user's business: it was found in a folder, not named.
 fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
     let below = |folder: &String| match source {
@@ -181,13 +205,13 @@ fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
 }
 
 /// Whether a session is made of answers whose requests no file holds.
-fn answers_alone(session: &crate::session::Session) -> bool {
+fn answers_alone(session: &Session) -> bool {
     match session {
-        crate::session::Session::Recording(recording) => {
+        Session::Recording(recording) => {
             let mut exchanges = recording.exchanges.iter();
             !recording.exchanges.is_empty() && exchanges.all(|it| !it.request.whole)
         }
-        crate::session::Session::Rollout(_) => false,
+        Session::Rollout(_) => false,
     }
 }
 
@@ -196,7 +220,7 @@ const PROBE: &str = "continue";
 
 /// Gives the messages of probes, which stand in no file, their text.
 fn label_probes(report: &mut SessionReport, text: &str) {
-    let items = crate::check::items(&report.session);
+    let items = check::items(&report.session);
     let probes: Vec<_> = report
         .runs
         .iter()
@@ -319,7 +343,7 @@ pub(super) fn policies(texts: &[String]) -> Result<Vec<(Policy, usize)>, CliErro
         .collect()
 }
 
-fn strategy_named(name: &str) -> Result<Strategy, CliError> {
+pub(super) fn strategy_named(name: &str) -> Result<Strategy, CliError> {
     Strategy::by_name(name).ok_or_else(|| {
         let known = Strategy::ALL.map(Strategy::name).join(", ");
         CliError::usage(format!("no strategy is called '{name}'"))

@@ -29,6 +29,8 @@ pub(super) struct Script {
     pub(super) explained: bool,
     /// The reasoning that led to items of stored answers.
     pub(super) led: Arc<Led>,
+    /// Whether the client is known to chain, whatever its requests show.
+    pub(super) chains: bool,
 }
 
 /// One request.
@@ -58,6 +60,10 @@ pub(super) struct Ask {
     pub(super) complete: bool,
     pub(super) done: Vec<ItemIndex>,
     pub(super) half: Vec<ItemIndex>,
+    /// Whether it is asked beside the session: told apart from the request it may repeat.
+    pub(super) apart: bool,
+    /// Whether the client was started again before it: what it kept in memory is gone.
+    pub(super) restarted: bool,
 }
 
 impl Script {
@@ -140,6 +146,8 @@ fn ask_of(exchange: &Exchange, attempt_of: Option<usize>) -> Ask {
         complete: matches!(answer.terminal, Some(Terminal::Completed)),
         done: answer.done.clone(),
         half: answer.half.clone(),
+        apart: false,
+        restarted: false,
     }
 }
 

@@ -165,6 +165,28 @@ pub struct Folded {
     pub place: u32,
 }
 
+/// An event that changes what a client holds of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The event's place in the stream, from 0.
+    pub event: u32,
+    /// What it brings.
+    pub what: Milestone,
+}
+
+/// What a [`Mark`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// The response has an id.
+    Named,
+    /// An item begins: which one, by the order in which they begin.
+    Begun(u32),
+    /// An item is finished: its place in [`ResponseFold::done`], and as what it began, if it did.
+    Done(u32, Option<u32>),
+    /// The response says that it is over.
+    Over,
+}
+
 /// An error a stream or a body reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoldedError {
@@ -201,7 +223,12 @@ pub struct ResponseFold {
     pub bad_sequence: bool,
     /// Where the events stand that are folded now, such as a line number; set by the caller.
     pub place: u32,
+    /// The events that changed something, in order; none for a whole body.
+    pub marks: Vec<Mark>,
     sequence: Option<u64>,
+    begun: u32,
+    /// As what each of `half` began.
+    half_begun: Vec<u32>,
 }
 
 impl ResponseFold {
@@ -235,6 +262,9 @@ impl ResponseFold {
         match head.kind.as_deref().unwrap_or("") {
             "response.output_item.added" => {
                 if let Some(item) = head.item {
+                    self.mark(Milestone::Begun(self.begun));
+                    self.half_begun.push(self.begun);
+                    self.begun += 1;
                     self.half.push(Folded {
                         output_index: head.output_index,
                         raw: item.get().into(),
@@ -307,6 +337,9 @@ impl ResponseFold {
     fn name(&mut self, response: &ResponseHead<'_>) {
         if self.id.is_none() {
             self.id = response.id.as_deref().map(str::to_owned);
+            if self.id.is_some() {
+                self.mark(Milestone::Named);
+            }
         }
         if let Some(conversation) = &response.conversation {
             self.conversation = Some(conversation.clone().into_owned());
@@ -319,9 +352,11 @@ impl ResponseFold {
             // without an index items are finished in the order they were begun
             None => (!self.half.is_empty()).then_some(0),
         };
-        if let Some(at) = begun {
+        let begun = begun.and_then(|at| {
             self.half.remove(at);
-        }
+            (at < self.half_begun.len()).then(|| self.half_begun.remove(at))
+        });
+        self.mark(Milestone::Done(self.done.len() as u32, begun));
         self.done.push(Folded {
             output_index: index,
             raw: raw.into(),
@@ -333,6 +368,11 @@ impl ResponseFold {
     /// as finished; an empty `output` says nothing.
     fn end(&mut self, terminal: Terminal, response: Option<&ResponseHead<'_>>) {
         self.terminal = Some(terminal);
+        self.fill(response);
+        self.mark(Milestone::Over);
+    }
+
+    fn fill(&mut self, response: Option<&ResponseHead<'_>>) {
         let output = response.map_or(&[][..], |it| &it.output);
         let indexed = self.done.iter().all(|it| it.output_index.is_some());
         if output.len() <= self.done.len() || !indexed {
@@ -344,6 +384,17 @@ impl ResponseFold {
                 self.item_done(index, raw.get());
             }
         }
+    }
+
+    fn mark(&mut self, what: Milestone) {
+        if let Some(event) = self.events.checked_sub(1) {
+            self.marks.push(Mark { event, what });
+        }
+    }
+
+    /// As what the items of `half` began, in their order.
+    pub fn half_begun(&self) -> &[u32] {
+        &self.half_begun
     }
 
     fn fault(&mut self, error: &ErrorHead<'_>, status: Option<u16>, text: &str, own_event: bool) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::support::{root, unzstd};
 
 /// The rooms in the order in which they may import each other: each imports only those before it.
-const ROOMS: &str = "ids clock redact wire rollout session locate ledger contract endpoint strategy diff timeline \
+const ROOMS: &str = "ids clock redact wire events rollout session locate ledger contract endpoint strategy diff timeline \
     check repair sweep shrink convert proxy client mock record replay serve trial report inspect cli";
 
 /// Crates that only some rooms may name.

@@ -18,7 +18,7 @@ use crate::wire::lines::Problem;
 
 /// A session whose text lies in a plain file.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(in crate::cli) struct Opened {
     pub(super) source: Source,
     file: Plain,
     /// What could not be read of what it was converted from.
@@ -79,7 +79,7 @@ pub(super) struct Loaded {
 
 impl Opened {
     /// Opens a session. What is compressed, comes on stdin, or is no recording and no rollout, is copied once.
-    pub(super) fn new(source: &Source) -> Result<Self, CliError> {
+    pub(in crate::cli) fn new(source: &Source) -> Result<Self, CliError> {
         let name = source.name();
         let failed = |error: io::Error| match source {
             Source::File(path) => CliError::io(path, &error),
@@ -136,7 +136,7 @@ impl Opened {
     }
 
     /// Its text, to be read at any place.
-    pub(super) fn open(&self) -> io::Result<Box<dyn timeline::Source>> {
+    pub(in crate::cli) fn open(&self) -> io::Result<Box<dyn timeline::Source>> {
         match &self.file {
             Plain::Own(path) => Ok(Box::new(File::open(path)?)),
             Plain::Copy(file) => {
