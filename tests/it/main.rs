@@ -19,6 +19,7 @@ mod ci;
 mod cli;
 #[cfg(unix)]
 mod client;
+mod convert;
 mod corpus;
 mod house_rules;
 mod inspect;
