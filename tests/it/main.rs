@@ -19,6 +19,7 @@ mod cli;
 #[cfg(unix)]
 mod client;
 mod corpus;
+mod events;
 mod house_rules;
 mod inspect;
 mod readme;
