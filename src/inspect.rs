@@ -26,3 +26,10 @@ pub use model::{Model, Options};
 pub use run::{Helpers, Load, Loaded, Write, run};
 pub use update::{Action, Message, update};
 pub use view::view;
+
+/// How many columns the terminal on stdout has; `None` if there is none.
+pub fn columns() -> Option<u16> {
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let size = terminal.then(ratatui::crossterm::terminal::size)?;
+    size.ok().map(|(columns, _)| columns)
+}

@@ -72,7 +72,9 @@ impl SessionReport {
     /// The refusal a fault leads to, with the texts of ids read from the labels.
     pub fn refusal(&self, fault: &Fault) -> Refusal {
         let text = |place: &Place| match place {
-            Place::Item(item) => self.labels.get(item)?.id.as_deref().map(str::to_owned),
+            Place::Item(item) | Place::Led { item, .. } => {
+                self.labels.get(item)?.id.as_deref().map(str::to_owned)
+            }
             Place::Response(key) => {
                 let responses = match &self.session {
                     Session::Rollout(rollout) => &rollout.responses,
@@ -90,8 +92,10 @@ impl SessionReport {
         for run in &self.runs {
             for request in &run.requests {
                 wanted.extend(request.shown.iter().map(|shown| shown.item));
-                if let Some(Place::Item(item)) = request.refusal.and_then(|fault| fault.place) {
-                    wanted.push(item);
+                match request.refusal.and_then(|fault| fault.place) {
+                    Some(Place::Item(item)) => wanted.push(item),
+                    Some(Place::Led { item, reasoning }) => wanted.extend([item, reasoning]),
+                    Some(Place::Response(_)) | None => {}
                 }
             }
         }

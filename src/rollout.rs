@@ -7,7 +7,7 @@
 //! [`effective`] rebuilds the history as Codex itself would on resume. This room opens no files: it is handed a reader,
 //! and a [`Library`] where one file begins in another.
 
-mod document;
+pub mod document;
 pub mod effective;
 mod event;
 mod fields;
@@ -15,7 +15,9 @@ mod line;
 pub mod reader;
 mod sort;
 
-pub use sort::sniff;
+pub use sort::{Shape, shape, sniff};
+
+pub(crate) use fields::mend_surrogates;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -75,6 +77,8 @@ pub struct Meta {
     pub paginated: bool,
     /// `subagent_history_start_ordinal`: lines before it are inherited, not the sub-agent's own (codex #33432).
     pub own_history_from: Option<u64>,
+    /// `recovered_by`: the file is a copy that `replay recover` made for today's Codex.
+    pub recovered: bool,
 }
 
 /// The place in another file where this file's history begins (codex.md 1.4, 1.7).

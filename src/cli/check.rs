@@ -17,6 +17,7 @@ use super::replay::policies;
 use super::with::With;
 use crate::check::{self, Checked, Severity};
 use crate::redact::Lookout;
+use crate::report::ci::Case;
 use crate::report::{self, json};
 use crate::session::Session;
 use crate::strategy::{Options, Probe};
@@ -28,6 +29,7 @@ struct Found {
     lines: u32,
     findings: Vec<Value>,
     text: String,
+    case: Option<Case>,
     counts: [usize; 3],
     problems: Vec<Problem>,
 }
@@ -66,7 +68,7 @@ pub(super) fn run(
             Outcome::NoSession(error) if named => {
                 status = status.max(error.exit);
                 if !output.is_json() {
-                    output.fail(&error);
+                    output.complain(&error);
                 }
                 unread.push(error);
             }
@@ -88,6 +90,10 @@ pub(super) fn run(
     }
     if output.is_json() {
         output.document(&document(&found, &unread))?;
+    } else if output.is_for_ci() {
+        let mut cases: Vec<Case> = found.into_iter().filter_map(|one| one.case).collect();
+        cases.extend(unread.iter().map(CliError::case));
+        output.cases("check", &cases)?;
     } else {
         for one in &found {
             output.data(&one.text)?;
@@ -271,6 +277,9 @@ fn one(
 fn found(source: &Source, session: &Session, checked: &Checked, output: &Output) -> Found {
     let path = source.name();
     let items = check::items(session);
+    let case = output
+        .is_for_ci()
+        .then(|| Case::checked(&path, checked, session.problems()));
     let (findings, text) = if output.is_json() {
         (
             checked
@@ -297,6 +306,7 @@ fn found(source: &Source, session: &Session, checked: &Checked, output: &Output)
         lines: session.lines(),
         findings,
         text,
+        case,
         counts: [
             count(Severity::Error),
             count(Severity::Warning),

@@ -1,10 +1,10 @@
 //! What the user names, found and read.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use super::Environment;
+use super::captured;
 use super::error::CliError;
 use crate::check::Watched;
 use crate::locate::{self, LocateError, Shelves};
@@ -42,12 +42,9 @@ impl Source {
         }
     }
 
-    /// Opens it, decompressed.
+    /// Opens it: decompressed, and converted where it is another tool's capture.
     pub(super) fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        match self {
-            Self::File(path) => Ok(Box::new(rollout_reader::maybe_zstd(File::open(path)?)?)),
-            Self::Bytes(bytes) => rollout_reader::maybe_zstd(Cursor::new(bytes.as_slice())),
-        }
+        Ok(captured::open(self)?.0)
     }
 
     /// Reads the session it holds.
@@ -66,11 +63,15 @@ impl Source {
             Self::File(path) => CliError::io(path, error),
             Self::Bytes(_) => CliError::input(&name, error.to_string()),
         };
-        let mut reader = self.open().map_err(|error| failed(&error))?;
+        let (mut reader, problems) = captured::open(self).map_err(|error| failed(&error))?;
         if let Some(lookout) = lookout {
             reader = Box::new(Watched::new(reader, lookout));
         }
-        self.read_from(reader, environment)
+        let mut session = self.read_from(reader, environment)?;
+        if let Session::Recording(recording) = &mut session {
+            recording.problems.splice(0..0, problems);
+        }
+        Ok(session)
     }
 
     /// Reads the session out of its text, decompressed.
@@ -177,6 +178,9 @@ pub(super) fn find(argument: &str, environment: &Environment) -> Result<Vec<Sour
         return Ok(vec![stdin()?]);
     }
     let path = Path::new(argument);
+    if path.is_dir() && captured::folder(path).is_some() {
+        return Ok(vec![Source::File(path.to_owned())]);
+    }
     if path.is_dir() {
         let files = files_below(path)?;
         if files.is_empty() {
@@ -267,7 +271,9 @@ pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
             let kind = entry
                 .file_type()
                 .map_err(|error| CliError::io(&entry.path(), &error))?;
-            if kind.is_dir() {
+            if kind.is_dir() && captured::folder(&entry.path()).is_some() {
+                found.push(entry.path());
+            } else if kind.is_dir() {
                 folders.push(entry.path());
             } else if kind.is_file() && may_be_session(&entry.file_name().to_string_lossy()) {
                 found.push(entry.path());
@@ -289,8 +295,16 @@ pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
 fn may_be_session(name: &str) -> bool {
     let sibling =
         name.ends_with(".timers.json") || name == "history.jsonl" || name == "session_index.jsonl";
-    let ending = [".jsonl", ".json", ".jsonl.zst"]
-        .iter()
-        .any(|ending| name.ends_with(ending));
+    let ending = [
+        ".jsonl",
+        ".json",
+        ".jsonl.zst",
+        ".har",
+        ".sse",
+        ".yaml",
+        ".yml",
+    ]
+    .iter()
+    .any(|ending| name.ends_with(ending));
     ending && !sibling
 }

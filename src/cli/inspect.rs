@@ -1,6 +1,6 @@
 //! `replay inspect`.
 
-mod load;
+pub(super) mod load;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
@@ -128,7 +128,7 @@ fn write(out: &mut dyn Write, output: &Output, loaded: Loaded, filter: &Filter) 
         mut sources,
     } = loaded;
     match output.format {
-        Format::Text => text::write(
+        Format::Text | Format::Markdown | Format::Junit | Format::Github => text::write(
             out,
             &timeline,
             &mut sources,

@@ -14,6 +14,7 @@ use super::with::With;
 use crate::check;
 use crate::contract::Policy;
 use crate::replay::{self, SessionReport};
+use crate::report::ci::Case;
 use crate::report::{json, story, text};
 use crate::session::Session;
 use crate::session::exchange;
@@ -61,7 +62,7 @@ pub(super) fn run(
     let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
     if !output.is_json() {
         for error in &unread {
-            output.fail(error);
+            output.complain(error);
         }
     }
     let mut passed_over: Vec<CliError> = Vec::new();
@@ -75,7 +76,7 @@ pub(super) fn run(
             Err(error) if several => {
                 status = status.max(error.exit);
                 if !output.is_json() {
-                    output.fail(&error);
+                    output.complain(&error);
                 }
                 unread.push(error);
                 continue;
@@ -94,14 +95,14 @@ pub(super) fn run(
             }
             status = status.max(error.exit);
             if !output.is_json() {
-                output.fail(&error);
+                output.complain(&error);
             }
             unread.push(error);
             continue;
         }
         with.note(&report.session, output);
         report.findings = check::beside(&report.session, &with.named(), &report.open_calls);
-        let table = if output.is_json() || !strategies.is_empty() {
+        let table = if !output.is_text() || !strategies.is_empty() {
             Vec::new()
         } else {
             table(&report, &options)
@@ -109,7 +110,7 @@ pub(super) fn run(
         report.labels = labels::read(source, &report.session, &report.wanted());
         label_probes(&mut report, args.probe.as_deref().unwrap_or(PROBE));
         status = status.max(report.verdict().exit());
-        if !output.is_json() {
+        if output.is_text() {
             if !reports.is_empty() {
                 output.data("\n")?;
             }
@@ -134,6 +135,13 @@ pub(super) fn run(
         }
         let errors = unread.iter().map(CliError::value).collect();
         output.document(&json::sessions_and_errors(&reports, errors))?;
+    } else if output.is_for_ci() {
+        let mut cases: Vec<Case> = reports
+            .iter()
+            .map(|report| Case::replayed(report, expected))
+            .collect();
+        cases.extend(unread.iter().map(CliError::case));
+        output.cases("replay", &cases)?;
     } else {
         output.note("");
         if !passed_over.is_empty() {
@@ -180,7 +188,11 @@ fn nothing(source: &Source, session: &Session) -> CliError {
         &name,
         "nothing to replay: no request is on file, and none can be rebuilt",
     )
-    .hint("replay check lists what the file holds")
+    .hint(if answers_alone(session) {
+        "an answer alone shows no request; replay convert --summary counts what it holds"
+    } else {
+        "replay check lists what the file holds"
+    })
 }
 
 /// Whether a file that is no session is none of the user's business: it was found in a folder, not named.
@@ -190,6 +202,17 @@ fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
         Source::Bytes(_) => false,
     };
     args.sessions.iter().any(below)
+}
+
+/// Whether a session is made of answers whose requests no file holds.
+fn answers_alone(session: &Session) -> bool {
+    match session {
+        Session::Recording(recording) => {
+            let mut exchanges = recording.exchanges.iter();
+            !recording.exchanges.is_empty() && exchanges.all(|it| !it.request.whole)
+        }
+        Session::Rollout(_) => false,
+    }
 }
 
 /// What a probe's message says.
@@ -320,7 +343,7 @@ pub(super) fn policies(texts: &[String]) -> Result<Vec<(Policy, usize)>, CliErro
         .collect()
 }
 
-fn strategy_named(name: &str) -> Result<Strategy, CliError> {
+pub(super) fn strategy_named(name: &str) -> Result<Strategy, CliError> {
     Strategy::by_name(name).ok_or_else(|| {
         let known = Strategy::ALL.map(Strategy::name).join(", ");
         CliError::usage(format!("no strategy is called '{name}'"))

@@ -119,6 +119,7 @@ pub(super) struct MetaText<'a> {
     pub(super) cli_version: Word<'a>,
     pub(super) history_mode: Word<'a>,
     pub(super) own_history_from: Option<u64>,
+    pub(super) recovered: bool,
     base: BaseText<'a>,
 }
 
@@ -214,6 +215,7 @@ impl<'de> Fields<'de> for Payload<'de> {
             "forked_from_id" => self.meta().forked_from = text(map)?,
             "parent_thread_id" => self.meta().parent_thread = text(map)?,
             "originator" => self.meta().originator = text(map)?,
+            "recovered_by" => self.meta().recovered = text(map)?.is_some(),
             "cli_version" => self.meta().cli_version = text(map)?,
             "history_mode" => self.meta().history_mode = text(map)?,
             "subagent_history_start_ordinal" => {

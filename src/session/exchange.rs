@@ -231,6 +231,30 @@ pub struct Answer {
     pub events: u32,
     /// Whether sequence numbers had a gap or went backwards.
     pub bad_sequence: bool,
+    /// The events that changed what the client holds, in order; none where the answer came in one piece.
+    pub marks: Vec<Mark>,
+}
+
+/// An event that changes what a client holds of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its place in the stream, from 0.
+    pub event: u32,
+    /// What it brings.
+    pub what: Milestone,
+}
+
+/// What a [`Mark`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// The response has an id.
+    Named,
+    /// An item begins. Where it is finished later, it is that item.
+    Begun(ItemIndex),
+    /// The next item of [`Answer::done`] is finished.
+    Done(ItemIndex),
+    /// The response says that it is over.
+    Over,
 }
 
 /// A recorded refusal.
@@ -261,8 +285,15 @@ pub enum EndCause {
 }
 
 impl Answer {
-    /// Whether the stream was broken off before it said that it is over.
+    /// Whether the stream was broken off before it said that it is over. An answer of which a log holds no more than that
+    /// it was given is none.
     pub fn is_cut(&self) -> bool {
-        self.terminal.is_none() && self.refusal.is_none()
+        self.terminal.is_none() && self.refusal.is_none() && !self.is_only_told()
+    }
+
+    /// Whether a log says that there was an answer, and holds nothing of it.
+    fn is_only_told(&self) -> bool {
+        let accepted = self.status.is_some_and(|it| (200..300).contains(&it));
+        accepted && self.end == Some(EndCause::NotHeld) && self.events == 0 && self.done.is_empty()
     }
 }

@@ -350,7 +350,9 @@ impl State {
             path: object.text("path").as_deref().unwrap_or("/v1/responses"),
             headers: &headers,
             body: text.as_deref().map_or(Body::None, Body::Text),
-            whole: !lost && object.flag("body_complete") != Some(false),
+            whole: !lost
+                && object.flag("body_complete") != Some(false)
+                && object.flag("body_not_held") != Some(true),
             item_lines: &[],
         });
         true

@@ -299,5 +299,6 @@ fn meta_of(value: &Line<'_>, payload: &Payload<'_>) -> Meta {
         base: text.history_base(),
         paginated: text.history_mode.as_deref() == Some("paginated"),
         own_history_from: text.own_history_from,
+        recovered: text.recovered,
     }
 }

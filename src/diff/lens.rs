@@ -1,0 +1,445 @@
+//! How an event is looked at: what of it counts, what is an id, what is JSON inside a text.
+//!
+//! One place decides, for everything that compares or prints: [`Lens::print`] makes a number of what counts, ids left
+//! open; [`Lens::spell`] writes what counts as one text.
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hasher as _};
+
+use super::json::{Node, parse};
+use super::rules::{Path, Rules, mix};
+use crate::ids::Interner;
+use crate::wire::raw::push_string;
+
+/// Members whose text is an id wherever they stand.
+const IDS: [&str; 23] = [
+    "approval_request_id",
+    "callId",
+    "call_id",
+    "conversation",
+    "conversation_id",
+    "encrypted_content",
+    "forked_from_id",
+    "itemId",
+    "item_id",
+    "parent_thread_id",
+    "parent_turn_id",
+    "previous_response_id",
+    "process_id",
+    "prompt_cache_key",
+    "response_id",
+    "root_turn_id",
+    "session_id",
+    "threadId",
+    "thread_id",
+    "turnId",
+    "turn_id",
+    "window_id",
+    "x-client-request-id",
+];
+
+/// Words shorter than this are no ids inside of texts.
+const SHORTEST: usize = 6;
+
+/// How a text is to be looked at.
+pub(super) enum Seen<'t> {
+    /// An id as a whole.
+    Id(Cow<'t, str>),
+    /// JSON inside a text.
+    Json(Node<'t>),
+    /// A text, with what is set aside in it taken out.
+    Text(Cow<'t, str>),
+}
+
+/// A piece of a text.
+pub(super) enum Piece<'t> {
+    Plain(&'t str),
+    Id(&'t str),
+}
+
+/// An id where it stands: the number of its place, and its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct IdAt {
+    pub(super) place: u64,
+    pub(super) id: u32,
+}
+
+/// How events are looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Lens<'a> {
+    pub(super) rules: &'a Rules,
+    /// The ids of the session.
+    pub(super) known: &'a Interner,
+}
+
+/// Whether a member holds an id.
+pub(super) fn is_id(path: &Path<'_>) -> bool {
+    let name = path.name();
+    if name == "id" {
+        // ids of prompts, files and tools in a request are the user's own words
+        return path.top() != "request"
+            || path.depth() == 3 && path.parent.is_some_and(|it| it.name() == "conversation");
+    }
+    IDS.binary_search(&name).is_ok()
+}
+
+/// Whether the text of a member may be JSON.
+fn may_quote(path: &Path<'_>) -> bool {
+    matches!(path.name(), "arguments" | "output" | "input") || path.is_in_item_output()
+}
+
+impl Lens<'_> {
+    /// How the text at a place is to be looked at.
+    pub(super) fn text<'t>(&self, path: &Path<'_>, text: &'t str, quoted: bool) -> Seen<'t> {
+        if !quoted && !text.is_empty() && is_id(path) {
+            return Seen::Id(Cow::Borrowed(text));
+        }
+        if !quoted && may_quote(path) {
+            let trimmed = text.trim_start();
+            if trimmed.starts_with(['{', '['])
+                && let Some(node) = parse(text)
+            {
+                return Seen::Json(node);
+            }
+        }
+        if path.is_in_item_output() && self.rules.row("codex-output") {
+            return Seen::Text(without_times(text));
+        }
+        Seen::Text(Cow::Borrowed(text))
+    }
+
+    /// Takes a text apart into ids and what stands between them.
+    pub(super) fn pieces<'t>(&self, text: &'t str, mut take: impl FnMut(Piece<'t>)) {
+        if !text.contains(['_', '-']) {
+            return take(Piece::Plain(text));
+        }
+        let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let bytes = text.as_bytes();
+        let (mut from, mut at) = (0, 0);
+        while at < bytes.len() {
+            let rest = bytes.get(at..).unwrap_or(&[]);
+            let Some(start) = rest.iter().position(|byte| part(*byte)) else {
+                break;
+            };
+            let start = at + start;
+            let word = bytes.get(start..).unwrap_or(&[]);
+            let length = word
+                .iter()
+                .position(|byte| !part(*byte))
+                .unwrap_or(word.len());
+            at = start + length;
+            let word = text.get(start..at).unwrap_or("");
+            if length >= SHORTEST && word.contains(['_', '-']) && self.names_an_id(word) {
+                if start > from {
+                    take(Piece::Plain(text.get(from..start).unwrap_or("")));
+                }
+                take(Piece::Id(word));
+                from = at;
+            }
+        }
+        if from < text.len() || text.is_empty() {
+            take(Piece::Plain(text.get(from..).unwrap_or("")));
+        }
+    }
+
+    fn names_an_id(&self, word: &str) -> bool {
+        is_uuid(word) || self.known.find(word.as_bytes()).is_some()
+    }
+
+    /// A number for what counts of a value, without its ids, which are put into `ids`.
+    pub(super) fn print(
+        &self,
+        node: &Node<'_>,
+        path: &Path<'_>,
+        quoted: bool,
+        ids: &mut Vec<IdAt>,
+    ) -> u64 {
+        match node {
+            Node::Null => 1,
+            Node::Flag(flag) => 2 + u64::from(*flag),
+            Node::Number(number) => of(4, number),
+            Node::Text(text) => match self.text(path, text, quoted) {
+                Seen::Id(id) => self.put(path.hash, &id, ids),
+                Seen::Json(node) => mix(6, self.print(&node, path, true, ids)),
+                Seen::Text(text) => self.print_text(path, &text, ids),
+            },
+            Node::List(list) => {
+                let mut sum = 7;
+                for (at, node) in list.iter().enumerate() {
+                    let path = path.index(at);
+                    if !self.rules.aside(&path, quoted) {
+                        sum = mix(sum, self.print(node, &path, quoted, ids));
+                    }
+                }
+                mix(sum, list.len() as u64)
+            }
+            Node::Object(members) => {
+                let mut prints = Vec::with_capacity(members.len());
+                for (key, node) in members {
+                    let path = path.key(key);
+                    if self.rules.aside(&path, quoted) || self.rules.nothing(node, quoted) {
+                        continue;
+                    }
+                    prints.push((path.hash, self.print(node, &path, quoted, ids)));
+                }
+                prints.sort_unstable();
+                prints
+                    .iter()
+                    .fold(8, |sum, (key, value)| mix(mix(sum, *key), *value))
+            }
+        }
+    }
+
+    fn print_text(&self, path: &Path<'_>, text: &str, ids: &mut Vec<IdAt>) -> u64 {
+        let mut sum = 5;
+        let mut count = 0;
+        self.pieces(text, |piece| {
+            sum = match piece {
+                Piece::Plain(text) => mix(sum, of(9, text)),
+                Piece::Id(id) => {
+                    count += 1;
+                    mix(sum, self.put(mix(path.hash, count), id, ids))
+                }
+            };
+        });
+        sum
+    }
+
+    fn put(&self, place: u64, id: &str, ids: &mut Vec<IdAt>) -> u64 {
+        if !self.rules.row("ids") {
+            return of(10, id);
+        }
+        match self.known.find(id.as_bytes()) {
+            Some(id) => {
+                ids.push(IdAt { place, id });
+                11
+            }
+            None => of(10, id),
+        }
+    }
+
+    /// Writes what counts of a value as JSON with sorted members; `name` says what an id is called.
+    pub(super) fn spell(
+        &self,
+        out: &mut String,
+        node: &Node<'_>,
+        path: &Path<'_>,
+        quoted: bool,
+        name: &mut dyn FnMut(&str) -> String,
+    ) {
+        match node {
+            Node::Null => out.push_str("null"),
+            Node::Flag(flag) => out.push_str(if *flag { "true" } else { "false" }),
+            Node::Number(number) => out.push_str(number),
+            Node::Text(text) => match self.text(path, text, quoted) {
+                Seen::Id(id) => push_string(out, &self.named(&id, name)),
+                Seen::Json(node) => {
+                    let mut inner = String::new();
+                    self.spell(&mut inner, &node, path, true, name);
+                    push_string(out, &inner);
+                }
+                Seen::Text(text) => push_string(out, &self.renamed(&text, name)),
+            },
+            Node::List(list) => {
+                out.push('[');
+                let mut first = true;
+                for (at, node) in list.iter().enumerate() {
+                    let path = path.index(at);
+                    if self.rules.aside(&path, quoted) {
+                        continue;
+                    }
+                    if !std::mem::take(&mut first) {
+                        out.push(',');
+                    }
+                    self.spell(out, node, &path, quoted, name);
+                }
+                out.push(']');
+            }
+            Node::Object(members) => {
+                let mut sorted: Vec<_> = members.iter().collect();
+                sorted.sort_by(|a, b| a.0.cmp(&b.0));
+                out.push('{');
+                let mut first = true;
+                for (key, node) in sorted {
+                    let path = path.key(key);
+                    if self.rules.aside(&path, quoted) || self.rules.nothing(node, quoted) {
+                        continue;
+                    }
+                    if !std::mem::take(&mut first) {
+                        out.push(',');
+                    }
+                    push_string(out, key);
+                    out.push(':');
+                    self.spell(out, node, &path, quoted, name);
+                }
+                out.push('}');
+            }
+        }
+    }
+
+    fn named(&self, id: &str, name: &mut dyn FnMut(&str) -> String) -> String {
+        if self.rules.row("ids") {
+            name(id)
+        } else {
+            id.to_owned()
+        }
+    }
+
+    /// A text with its ids called by their names.
+    pub(super) fn renamed(&self, text: &str, name: &mut dyn FnMut(&str) -> String) -> String {
+        let mut out = String::with_capacity(text.len());
+        self.pieces(text, |piece| match piece {
+            Piece::Plain(text) => out.push_str(text),
+            Piece::Id(id) => out.push_str(&self.named(id, name)),
+        });
+        out
+    }
+}
+
+/// Puts the ids of a value into a table: those of members that hold ids, and UUIDs in texts.
+pub(super) fn collect(node: &Node<'_>, path: &Path<'_>, into: &mut Interner) {
+    match node {
+        Node::Text(text) if !text.is_empty() && is_id(path) => {
+            into.intern(text.as_bytes());
+        }
+        Node::Text(text) => uuids(text, into),
+        Node::List(list) => {
+            for (at, node) in list.iter().enumerate() {
+                collect(node, &path.index(at), into);
+            }
+        }
+        Node::Object(members) => {
+            for (key, node) in members {
+                collect(node, &path.key(key), into);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn uuids(text: &str, into: &mut Interner) {
+    if text.len() < 36 || memchr::memchr(b'-', text.as_bytes()).is_none() {
+        return;
+    }
+    for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')) {
+        if is_uuid(word) {
+            into.intern(word.as_bytes());
+        }
+    }
+}
+
+fn is_uuid(word: &str) -> bool {
+    word.len() == 36
+        && word.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+fn of(kind: u8, text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u8(kind);
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+/// Lines that begin the text of a Codex tool's output.
+const HEADER: [&str; 8] = [
+    "Chunk ID: ",
+    "Exit code: ",
+    "Original token count: ",
+    "Process exited with code ",
+    "Process running with session ID ",
+    "Total output lines: ",
+    "Wall time: ",
+    "Output:",
+];
+
+/// The output of a Codex tool without chunk id and wall time: only in its header, not in what the tool wrote.
+pub(super) fn without_times(text: &str) -> Cow<'_, str> {
+    if let Some(rest) = text.strip_prefix("aborted by user after ")
+        && rest
+            .strip_suffix('s')
+            .is_some_and(|it| it.parse::<f64>().is_ok())
+    {
+        return Cow::Borrowed("aborted by user after …");
+    }
+    if !HEADER.iter().any(|start| text.starts_with(start)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, behind) = rest.split_at(rest.find('\n').map_or(rest.len(), |at| at + 1));
+        if !HEADER.iter().any(|start| line.starts_with(start)) {
+            break;
+        }
+        rest = behind;
+        let end = if line.ends_with('\n') { "\n" } else { "" };
+        match line.split_once(": ") {
+            Some((name @ ("Chunk ID" | "Wall time"), _)) => {
+                out.push_str(name);
+                out.push_str(": …");
+                out.push_str(end);
+            }
+            _ => out.push_str(line),
+        }
+        if line.starts_with("Output:") {
+            break;
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_ids_is_sorted() {
+        assert!(IDS.is_sorted());
+    }
+
+    #[test]
+    fn times_are_taken_out_of_headers_only() {
+        assert_eq!(
+            without_times("Chunk ID: abc\nWall time: 0.1 seconds\nOutput:\nWall time: 3\n"),
+            "Chunk ID: …\nWall time: …\nOutput:\nWall time: 3\n"
+        );
+        assert_eq!(
+            without_times("Wall time: 0.8 seconds\naborted by user"),
+            "Wall time: …\naborted by user"
+        );
+        assert_eq!(without_times("ok\nWall time: 3"), "ok\nWall time: 3");
+        assert_eq!(
+            without_times("aborted by user after 3.8s"),
+            "aborted by user after …"
+        );
+    }
+
+    fn print(item: &str, known: &Interner) -> (u64, Vec<IdAt>) {
+        let rules = Rules::default();
+        let lens = Lens {
+            rules: &rules,
+            known,
+        };
+        let mut ids = Vec::new();
+        let print = lens.print(&parse(item).unwrap(), &Path::root("item"), false, &mut ids);
+        (print, ids)
+    }
+
+    #[test]
+    fn spelling_and_ids_make_no_difference() {
+        let mut known = Interner::default();
+        let a = r#"{"type":"function_call_output","call_id":"call_abc","output":"{\"b\": 1, \"a\":\"call_abc\", \"metadata\":{\"duration_seconds\":1}}"}"#;
+        let b = r#"{"output":"{\"a\":\"call_xyz\",\"b\":1,\"metadata\":{\"duration_seconds\":2}}","type":"function_call_output","call_id":"call_xyz","status":null}"#;
+        for text in [a, b] {
+            collect(&parse(text).unwrap(), &Path::root("item"), &mut known);
+        }
+        let (left, ids) = print(a, &known);
+        assert_eq!(ids.len(), 2);
+        assert_eq!(left, print(b, &known).0);
+        assert_ne!(left, print(&a.replace(": 1,", ": 2,"), &known).0);
+    }
+}
