@@ -122,7 +122,7 @@ fn show(
             text.push_str(&draw::unified(view, found));
         }
     }
-    text.push_str(&draw::summary(view, found));
+    text.push_str(&draw::summary(view, found, args.summary));
     output.data(&text)
 }
 
@@ -285,6 +285,10 @@ fn beside(
     if disk.events.is_empty() {
         let error = CliError::input(&side.name, "the recording holds no rollout lines");
         return Err(error.hint("name the rollout: replay diff RECORDING ROLLOUT"));
+    }
+    if let Some(note) = disk.notes.first() {
+        let error = CliError::input(&side.name, note.clone());
+        return Err(error.hint("name the whole rollout: replay diff RECORDING ROLLOUT"));
     }
     Ok((wire, disk))
 }

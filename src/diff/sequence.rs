@@ -183,6 +183,9 @@ impl Sequence {
 
     /// Starts an event.
     pub(super) fn draft(&mut self, what: What, label: &str) -> Draft {
+        // a label is one line of plain text, whatever a file says
+        let plain = label.replace(char::is_control, "\u{fffd}");
+        let label = plain.as_str();
         Draft {
             event: Event {
                 what,

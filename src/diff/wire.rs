@@ -284,9 +284,12 @@ impl<'a> Walk<'a> {
         let mut found = vec![request];
         for told in history {
             match told {
-                Told::Dropped(index) => {
-                    let raw = self.history.text(*index, into);
+                Told::Dropped { item, firm } => {
+                    let raw = self.history.text(*item, into);
                     let mut draft = into.item(What::Dropped, &raw);
+                    if !firm {
+                        into.add(&mut draft, "answer", "\"cut\"");
+                    }
                     draft.event.line = exchange.line;
                     found.push(draft);
                 }

@@ -19,6 +19,7 @@ mod cli;
 #[cfg(unix)]
 mod client;
 mod corpus;
+mod diff;
 mod house_rules;
 mod inspect;
 mod readme;
