@@ -217,15 +217,6 @@ impl Answer {
             found.append(&mut self.events);
         }
         let line = exchange.end_line.max(exchange.line);
-        let named = exchange
-            .answer
-            .refusal
-            .as_ref()
-            .and_then(|it| it.named.as_ref());
-        if let Some(id) = named.map(|it| &it.id).filter(|it| !it.is_empty()) {
-            // a refusal may name an id that stands nowhere else
-            into.known.intern(id.as_bytes());
-        }
         if failed {
             let mut draft = into.draft(What::Refusal, "refusal");
             draft.event.line = self.fold.place.max(line);

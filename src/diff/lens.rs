@@ -313,6 +313,7 @@ pub(super) fn collect(node: &Node<'_>, path: &Path<'_>, into: &mut Interner) {
         }
         Node::Text(text) => {
             uuids(text, into);
+            refused(text, into);
             if may_quote(path) {
                 processes(text, path, into);
             }
@@ -352,6 +353,21 @@ fn processes(text: &str, path: &Path<'_>, into: &mut Interner) {
 }
 
 const RUNNING: &str = "Process running with session ID ";
+
+/// The id that a refusal names, which may stand nowhere else.
+fn refused(text: &str, into: &mut Interner) {
+    const LONGEST: usize = 64 << 10;
+    let may_refuse = ["No tool ", "not found", "Duplicate"]
+        .iter()
+        .any(|it| text.contains(it));
+    if text.len() <= LONGEST
+        && may_refuse
+        && let Some(named) = crate::wire::refusal::find::find(text).named
+        && !named.id.is_empty()
+    {
+        into.intern(named.id.as_bytes());
+    }
+}
 
 fn uuids(text: &str, into: &mut Interner) {
     if text.len() < 36 || memchr::memchr(b'-', text.as_bytes()).is_none() {

@@ -285,12 +285,13 @@ impl<'a> Walk<'a> {
         for told in history {
             match told {
                 Told::Dropped { item, firm } => {
-                    let raw = self.history.text(*item, into);
-                    let mut draft = into.item(What::Dropped, &raw);
+                    // the answer that brought it may still be coming in
+                    let mut draft = into.draft(What::Dropped, "dropped");
+                    draft.later = Some(*item);
+                    draft.event.line = exchange.line;
                     if !firm {
                         into.add(&mut draft, "answer", "\"cut\"");
                     }
-                    draft.event.line = exchange.line;
                     found.push(draft);
                 }
                 Told::Added { part, item, placed } => {
@@ -379,7 +380,16 @@ impl<'a> Walk<'a> {
         }
         for (exchange, told) in self.recording.exchanges.iter().zip(&self.told) {
             for draft in told {
-                let mut draft = draft.clone();
+                let mut draft = match draft.later {
+                    Some(item) => {
+                        let raw = self.history.text(item, &self.into);
+                        let mut whole = self.into.item(What::Dropped, &raw);
+                        whole.event.line = draft.event.line;
+                        whole.parts.extend_from_slice(&draft.parts);
+                        whole
+                    }
+                    None => draft.clone(),
+                };
                 draft.event.exchange = exchange.number;
                 draft.event.lane = match exchange.lane {
                     exchange::NO_LANE => NO_LANE,

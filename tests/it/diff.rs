@@ -214,7 +214,6 @@ fn what_cannot_be_compared_is_said() {
             "rollouts/codex-0.169-kill-in-tool/rollout.jsonl",
         ],
         &["-", "-"],
-        &[HELLO, "rollouts"],
     ] {
         let done = diff(arguments);
         assert!(done.out.is_empty(), "{done:?}");
