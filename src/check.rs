@@ -3,6 +3,7 @@
 //! A session has an error exactly when its default run is refused or disagrees; what the client's own habit or the
 //! default policy makes harmless is a warning, what is merely worth knowing is information (design 4).
 
+mod beside;
 mod finding;
 mod recorded;
 mod rolled;
@@ -15,7 +16,8 @@ use crate::strategy::{self, Judged, Options, Run, Verdict};
 use crate::timeline::{self, OpenCall};
 use crate::wire::item::Items;
 
-pub use finding::{Finding, Rule, Severity};
+pub use beside::{Named, beside};
+pub use finding::{Elsewhere, Finding, Rule, Severity};
 pub use secrets::Watched;
 
 use finding::Findings;
@@ -41,6 +43,11 @@ impl Checked {
 
 /// Checks a session.
 pub fn check(session: &Session, options: &Options) -> Checked {
+    check_with(session, &[], options)
+}
+
+/// Checks a session with what other files say of it: event logs, rollouts, recordings.
+pub fn check_with(session: &Session, others: &[Named<'_>], options: &Options) -> Checked {
     let run = strategy::run_briefly(session, strategy::default_for(session), options);
     let open_calls = timeline::open_calls(session);
     let mut findings = Findings::default();
@@ -54,8 +61,11 @@ pub fn check(session: &Session, options: &Options) -> Checked {
     for request in &run.requests {
         blame(request, items, &open_calls, &mut findings);
     }
+    let mut findings = findings.finish(run.verdict);
+    findings.extend(beside(session, others, &open_calls));
+    finding::sort(&mut findings);
     Checked {
-        findings: findings.finish(run.verdict),
+        findings,
         run,
         open_calls,
     }

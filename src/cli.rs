@@ -3,11 +3,15 @@
 //! Only this room knows arguments, the environment, files by path and the terminal. Data goes to stdout, talk to stderr.
 
 pub mod args;
+mod captured;
 mod check;
 mod convert;
+mod counts;
 mod diff;
+mod emit;
 mod error;
 mod explain;
+mod hidden;
 mod input;
 mod inspect;
 mod labels;
@@ -15,8 +19,13 @@ mod now;
 mod output;
 mod pages;
 mod record;
+mod recover;
 mod replay;
 mod serve;
+mod share;
+mod shrink;
+mod sweep;
+mod with;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -76,10 +85,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Err(error) => return usage(&error, &arguments),
     };
     let mut output = Output::new(&cli.global, environment);
-    let inspects = matches!(cli.verb, Some(Verb::Inspect(_)));
-    if !inspects && matches!(output.format, args::Format::Events | args::Format::Html) {
-        let error = CliError::usage("--format takes text or json here");
-        return output.fail(&error.hint("events and html are forms of 'replay inspect'"));
+    if let Err(error) = form_of(cli.verb.as_ref(), output.format) {
+        return output.complain(&error);
     }
     let asked = arguments
         .iter()
@@ -92,13 +99,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Some(Verb::Diff(args)) => diff::run(args, environment, &mut output),
         Some(Verb::Convert(args)) => convert::run(args, &mut output),
         Some(Verb::Inspect(args)) => inspect::run(args, asked, environment, &mut output),
+        Some(Verb::Recover(args)) => recover::run(args, environment, &mut output),
+        Some(Verb::Sweep(args)) => sweep::run(args, environment, &mut output),
+        Some(Verb::Shrink(args)) => shrink::run(args, environment, &mut output),
+        Some(Verb::Share(args)) => share::run(args, environment, &mut output),
         Some(Verb::Serve(args)) => serve::run(args, environment, &mut output),
         Some(Verb::Completions { shell }) => pages::completions(*shell, &mut output),
         Some(Verb::Man { verb }) => pages::man(verb.as_deref(), &mut output),
     };
-    match done {
+    let status = match done {
         Ok(status) => status,
         Err(error) => output.fail(&error),
+    };
+    if cli.global.bisect {
+        bisect(status)
+    } else {
+        status
     }
 }
 
@@ -109,7 +125,7 @@ fn verb_first(arguments: &mut [OsString]) {
     while let Some(argument) = arguments.get(at).and_then(|it| it.to_str()) {
         at += match argument {
             "--format" | "--color" => 2,
-            "--quiet" | "--verbose" | "-q" => 1,
+            "--quiet" | "--verbose" | "--bisect" | "-q" => 1,
             _ if ["--format=", "--color=", "-v"]
                 .iter()
                 .any(|it| argument.starts_with(it)) =>
@@ -124,6 +140,37 @@ fn verb_first(arguments: &mut [OsString]) {
             }
             _ => return,
         };
+    }
+}
+
+/// Whether a verb knows a form.
+fn form_of(verb: Option<&Verb>, format: args::Format) -> Result<(), CliError> {
+    use args::Format;
+    let known = match format {
+        Format::Text | Format::Json => true,
+        Format::Events => matches!(verb, Some(Verb::Inspect(_))),
+        Format::Html => match verb {
+            Some(Verb::Sweep(sweep)) => sweep.first.is_none(),
+            verb => matches!(verb, Some(Verb::Inspect(_))),
+        },
+        // the table of a real client
+        Format::Markdown => matches!(verb, Some(Verb::Sweep(sweep)) if sweep.first.is_some()),
+        Format::Junit | Format::Github => matches!(verb, None | Some(Verb::Check(_))),
+    };
+    if known {
+        return Ok(());
+    }
+    Err(CliError::usage("--format takes text or json here")
+        .hint("events and html are forms of 'replay inspect', html of 'replay sweep', markdown of 'replay sweep --first'")
+        .hint("junit and github are forms of 'replay' and 'replay check'"))
+}
+
+/// The exit status as `git bisect run` reads it: 125 skips a commit, everything from 128 stops.
+fn bisect(status: u8) -> u8 {
+    match status {
+        0 | 1 => status,
+        2 => 128,
+        _ => 125,
     }
 }
 
@@ -144,7 +191,14 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
         let message = first.join(" ").trim_start_matches("error: ").to_owned();
         return Output::plain_json().fail(&CliError::usage(message).hint("see 'replay --help'"));
     }
-    let status = if error.use_stderr() { 2 } else { 0 };
+    let status = match (
+        error.use_stderr(),
+        arguments.iter().any(|it| it == "--bisect"),
+    ) {
+        (true, true) => bisect(2),
+        (true, false) => 2,
+        (false, _) => 0,
+    };
     // a closed pipe is no reason to complain
     let _unwritten: Result<(), std::io::Error> = error.print();
     status

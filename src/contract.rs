@@ -100,6 +100,7 @@ fn first_fault(facts: &Facts, world: World) -> Option<Fault> {
             .filter(|_| world.refuses(Policy::DuplicateCall)))
         .or(facts
             .lone_reasoning
+            .or(facts.unled)
             .filter(|_| world.refuses(Policy::ReasoningPairs) && sees_items))
 }
 
@@ -132,7 +133,7 @@ pub fn relevant(facts: &[Facts; 3]) -> Vec<Policy> {
     if any(|f| f.extra_call.is_some()) {
         found.push(Policy::DuplicateCall);
     }
-    if any(|f| f.lone_reasoning.is_some()) {
+    if any(|f| f.lone_reasoning.is_some() || f.unled.is_some()) {
         found.push(Policy::ReasoningPairs);
     }
     if any(|f| f.approvals.first.is_some()) {
@@ -249,7 +250,13 @@ pub fn refusal(
         RefusalKind::OrphanOutput => Refusal::orphan_output(fault.item, call_id),
         RefusalKind::DuplicateItem => Refusal::duplicate_item(fault.item, &id()),
         RefusalKind::ReasoningWithoutFollower => Refusal::reasoning_without_follower(&id()),
-        RefusalKind::ItemWithoutReasoning => Refusal::item_without_reasoning(fault.item, &id(), ""),
+        RefusalKind::ItemWithoutReasoning => {
+            let reasoning = match fault.place {
+                Some(Place::Led { reasoning, .. }) => id_text(&Place::Item(reasoning)),
+                _ => None,
+            };
+            Refusal::item_without_reasoning(fault.item, &id(), &reasoning.unwrap_or_default())
+        }
         RefusalKind::ItemNotFound => Refusal::item_not_found(&id(), fault.stored),
         RefusalKind::PreviousResponseNotFound => Refusal::previous_response_not_found(&id()),
         RefusalKind::BadItemId => Refusal::bad_item_id(

@@ -7,10 +7,11 @@
 pub mod served;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::contract::Stored;
 use crate::ids::{ItemIndex, ItemKey, ResponseKey};
-use crate::ledger::Ledger;
+use crate::ledger::{Led, Ledger};
 use crate::session::tree::{Node, Tree};
 use crate::wire::item::{Flags, Item, ItemKind, Items};
 
@@ -309,7 +310,7 @@ impl Endpoint {
     pub fn extend(&mut self, base: Node, items: &[ItemIndex]) -> Node {
         items
             .iter()
-            .fold(base, |node, item| self.tree.push(node, *item))
+            .fold(base, |node, item| self.tree.step(node, *item))
     }
 
     /// Books an answer to a request that was accepted with these contexts.
@@ -479,6 +480,14 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// At the empty context, with a ledger that knows which reasoning led to which item.
+    pub fn knowing(led: Arc<Led>) -> Self {
+        Self {
+            nodes: Vec::new(),
+            ledger: Ledger::knowing(led),
+        }
+    }
+
     /// Moves to a context and returns its ledger.
     pub fn go(
         &mut self,

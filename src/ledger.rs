@@ -9,6 +9,7 @@
 mod edits;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::ids::{CallKey, ItemIndex, ItemKey};
 use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
@@ -168,6 +169,10 @@ impl Pair {
     }
 }
 
+/// The reasoning that led to an item, by the item's id: the id of the reasoning, and where it stands. Known of answers that
+/// a server stored.
+pub type Led = BTreeMap<ItemKey, (ItemKey, ItemIndex)>;
+
 /// A sequence of items and how its calls and outputs pair up.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -184,6 +189,8 @@ pub struct Ledger {
     ill_formed: BTreeSet<u32>,
     too_long: BTreeSet<u32>,
     lone_reasoning: BTreeSet<u32>,
+    led: Arc<Led>,
+    unled: BTreeMap<u32, ItemIndex>,
 }
 
 impl Ledger {
@@ -194,6 +201,14 @@ impl Ledger {
             slots: Vec::with_capacity(items.len() + 1),
             pairs: Vec::with_capacity(items.call_count()),
             id_counts: Vec::with_capacity(items.id_count()),
+            ..Self::default()
+        }
+    }
+
+    /// An empty ledger that knows which reasoning led to which item.
+    pub fn knowing(led: Arc<Led>) -> Self {
+        Self {
+            led,
             ..Self::default()
         }
     }
@@ -274,6 +289,11 @@ impl Ledger {
         &self.lone_reasoning
     }
 
+    /// Places of items before which the reasoning that led to them does not stand, with that reasoning.
+    pub fn unled(&self) -> &BTreeMap<u32, ItemIndex> {
+        &self.unled
+    }
+
     /// The last item's place if it is a reasoning item with an id.
     pub fn trailing_reasoning(&self) -> Option<u32> {
         let last = self.slots.last()?;
@@ -323,6 +343,16 @@ impl Ledger {
             if count > 1 {
                 self.duplicate_ids.insert(position, ItemKey::new(id));
             }
+            if let Some((reasoning, at)) = self.led.get(&ItemKey::new(id))
+                && self
+                    .id_counts
+                    .get(reasoning.number() as usize)
+                    .copied()
+                    .unwrap_or(0)
+                    == 0
+            {
+                self.unled.insert(position, *at);
+            }
         }
         if item.flags.has(Flags::BAD_ID) || item.flags.has(Flags::LONG_CALL_ID) {
             self.ill_formed.insert(position);
@@ -354,6 +384,7 @@ impl Ledger {
             if slot.id != NONE {
                 self.count_id(slot.id, -1);
                 self.duplicate_ids.remove(&position);
+                self.unled.remove(&position);
             }
             self.ill_formed.remove(&position);
             self.too_long.remove(&position);

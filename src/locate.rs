@@ -100,7 +100,7 @@ fn stem(path: &Path) -> Option<&str> {
 }
 
 /// The thread id in a rollout's name: the UUID at its end.
-fn thread_id(path: &Path) -> Option<&str> {
+pub fn thread_id(path: &Path) -> Option<&str> {
     const UUID: usize = 36;
     let stem = stem(path)?;
     let (_, id) = stem.split_at_checked(stem.len().checked_sub(UUID)?)?;
@@ -183,6 +183,39 @@ fn meta(path: &Path) -> io::Result<Meta> {
     };
     let rollout = reader::read(Cursor::new(line.bytes), &NoLibrary);
     Ok(rollout.map(|rollout| rollout.meta).unwrap_or_default())
+}
+
+/// Whether a rollout with this thread id lies in a Codex home.
+///
+/// # Errors
+/// What reading a folder returns; the message names it.
+pub fn holds(home: &Path, thread_id: &str) -> io::Result<bool> {
+    let files = rollouts(home)?;
+    Ok(files.iter().any(|file| file.thread_id == thread_id))
+}
+
+/// The rollouts of a Codex home whose history begins in the file of a thread (`history_base`, codex #33930).
+///
+/// # Errors
+/// What reading a folder returns; the message names it. A file that cannot be read is passed over.
+pub fn begin_in(home: &Path, thread_id: &str) -> io::Result<Vec<PathBuf>> {
+    let files = rollouts(home)?;
+    let begins = |path: &Path| {
+        let base = meta(path).ok().and_then(|meta| meta.base);
+        base.is_some_and(|base| base.thread_id == thread_id)
+    };
+    let paths = files.into_iter().map(|file| file.path);
+    Ok(paths.filter(|path| begins(path)).collect())
+}
+
+/// The Codex home a file lies in: the folder above `sessions` or `archived_sessions`.
+pub fn home_of(file: &Path) -> Option<&Path> {
+    let mut folders = file.ancestors().skip(1);
+    let sessions = folders.find(|folder| {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        matches!(name, Some("sessions" | "archived_sessions"))
+    })?;
+    sessions.parent()
 }
 
 /// The rollout of a thread, named by its id or the unique beginning of it, and those of the threads it spawned
@@ -399,14 +432,7 @@ pub struct Shelves {
 impl Shelves {
     /// The shelves for a file; `home` is the Codex home, `file` the path if it has one.
     pub fn new(home: Option<&Path>, file: Option<&Path>) -> Self {
-        let own = file.and_then(|file| {
-            let mut folders = file.ancestors().skip(1);
-            let sessions = folders.find(|folder| {
-                let name = folder.file_name().and_then(|name| name.to_str());
-                matches!(name, Some("sessions" | "archived_sessions"))
-            })?;
-            sessions.parent()
-        });
+        let own = file.and_then(home_of);
         Self {
             homes: home.into_iter().chain(own).map(HomeLibrary::new).collect(),
             beside: file.and_then(Path::parent).map(Path::to_owned),

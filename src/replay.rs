@@ -3,6 +3,7 @@
 //! By default inside the process: requests are judged by the contract without sockets and without being built. The
 //! endpoint is then a model of the real one, except where a recorded answer settles what it does; reports say so.
 
+use crate::check::Finding;
 use crate::contract::{self, Fault, Place};
 use crate::ids::ItemIndex;
 use crate::session::exchange::Origin;
@@ -27,6 +28,8 @@ pub struct SessionReport {
     pub runs: Vec<Run>,
     /// The calls open at its end.
     pub open_calls: Vec<OpenCall>,
+    /// What the client says of itself, and where sources disagree ([`crate::check::beside`]), where that was asked for.
+    pub findings: Vec<Finding>,
     /// The session.
     pub session: Session,
     /// Labels of the items a report shows.
@@ -69,7 +72,9 @@ impl SessionReport {
     /// The refusal a fault leads to, with the texts of ids read from the labels.
     pub fn refusal(&self, fault: &Fault) -> Refusal {
         let text = |place: &Place| match place {
-            Place::Item(item) => self.labels.get(item)?.id.as_deref().map(str::to_owned),
+            Place::Item(item) | Place::Led { item, .. } => {
+                self.labels.get(item)?.id.as_deref().map(str::to_owned)
+            }
             Place::Response(key) => {
                 let responses = match &self.session {
                     Session::Rollout(rollout) => &rollout.responses,
@@ -87,8 +92,10 @@ impl SessionReport {
         for run in &self.runs {
             for request in &run.requests {
                 wanted.extend(request.shown.iter().map(|shown| shown.item));
-                if let Some(Place::Item(item)) = request.refusal.and_then(|fault| fault.place) {
-                    wanted.push(item);
+                match request.refusal.and_then(|fault| fault.place) {
+                    Some(Place::Item(item)) => wanted.push(item),
+                    Some(Place::Led { item, reasoning }) => wanted.extend([item, reasoning]),
+                    Some(Place::Response(_)) | None => {}
                 }
             }
         }
@@ -123,6 +130,7 @@ pub fn replay(
         Session::Recording(recording) => match recording.origin {
             Origin::Recorded => ("recording", None),
             Origin::Converted | Origin::Request => ("converted", None),
+            Origin::Events => ("events", None),
         },
     };
     SessionReport {
@@ -132,6 +140,7 @@ pub fn replay(
         client: client(&session),
         open_calls: timeline::open_calls(&session),
         runs,
+        findings: Vec::new(),
         session,
         labels: Labels::new(),
     }

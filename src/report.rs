@@ -5,13 +5,18 @@
 
 mod cells;
 pub mod check;
+pub mod ci;
 pub mod diff;
 pub mod inspect;
 pub mod json;
 mod lazy;
 pub mod picture;
+pub mod recover;
+pub mod share;
+pub mod shrink;
 pub mod story;
 pub mod style;
+pub mod sweep;
 pub mod text;
 
 pub use cells::cells;

@@ -7,7 +7,7 @@
 //! [`effective`] rebuilds the history as Codex itself would on resume. This room opens no files: it is handed a reader,
 //! and a [`Library`] where one file begins in another.
 
-mod document;
+pub mod document;
 pub mod effective;
 mod event;
 mod fields;
@@ -15,11 +15,15 @@ mod line;
 pub mod reader;
 mod sort;
 
-pub use sort::sniff;
+pub use sort::{Shape, shape, sniff};
+
+pub(crate) use fields::mend_surrogates;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
+pub use crate::events::AbortReason;
+use crate::events::Log;
 use crate::ids::{CallKey, Interner, ItemIndex, LineNo, ResponseKey};
 use crate::wire::item::Items;
 use crate::wire::lines::Problem;
@@ -73,6 +77,8 @@ pub struct Meta {
     pub paginated: bool,
     /// `subagent_history_start_ordinal`: lines before it are inherited, not the sub-agent's own (codex #33432).
     pub own_history_from: Option<u64>,
+    /// `recovered_by`: the file is a copy that `replay recover` made for today's Codex.
+    pub recovered: bool,
 }
 
 /// The place in another file where this file's history begins (codex.md 1.4, 1.7).
@@ -84,17 +90,6 @@ pub struct HistoryBase {
     pub end_byte_offset: u64,
     /// Ordinals of that file that belong to this history.
     pub end_ordinal_exclusive: Option<u64>,
-}
-
-/// Why a turn was aborted (codex.md 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are Codex's own")]
-pub enum AbortReason {
-    Interrupted,
-    Replaced,
-    ReviewEnded,
-    BudgetLimited,
-    Unknown,
 }
 
 /// One thing a rollout says, in file order. Lines count from 1 in the file that the last [`Step::File`] before it names.
@@ -178,6 +173,8 @@ pub struct Rollout {
     pub problems: Vec<Problem>,
     /// Whether part of its history could not be read: a file it begins in is missing or unfit (see the problems).
     pub incomplete: bool,
+    /// What its lines say of turns, tools and messages; without those of files it begins in.
+    pub events: Log,
     /// How many lines its own file has.
     pub lines: LineNo,
     /// How many bytes its own file has.
@@ -200,6 +197,7 @@ impl Rollout {
             }],
             problems: Vec::new(),
             incomplete: false,
+            events: Log::default(),
             lines: 0,
             bytes: 0,
         }

@@ -9,6 +9,7 @@ pub mod body;
 mod build;
 mod clients;
 pub mod delta;
+pub mod event_log;
 pub mod exchange;
 pub mod exchanges;
 pub(crate) mod fingerprint;

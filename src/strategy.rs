@@ -6,6 +6,7 @@
 pub mod as_client;
 mod chained;
 mod full;
+pub mod interrupt;
 mod judge;
 mod plan;
 mod retries;
@@ -195,14 +196,16 @@ fn run_keeping(session: &Session, strategy: Strategy, options: &Options, keep: K
             resolved,
             worlds,
             options,
-            strategy == Strategy::AsClient,
+            // what was answered before a file was made whole says nothing of the file as it is
+            strategy == Strategy::AsClient && !rollout.meta.recovered,
             keep,
         ),
     };
     run.strategy = strategy;
     run.resolved = resolved;
     run.apply_incomplete(session);
-    if strategy == default_for(session) {
+    let recovered = matches!(session, Session::Rollout(rollout) if rollout.meta.recovered);
+    if strategy == default_for(session) && !recovered {
         run.apply_cannot_tell(session);
     }
     run

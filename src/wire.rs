@@ -13,3 +13,4 @@ pub mod refusal;
 pub mod request;
 pub mod sse;
 pub mod websocket;
+pub mod when;

@@ -35,9 +35,41 @@ pub enum Rule {
     AnswerDisagrees,
     Refused,
     LooksLikeSecret,
+    UnansweredInterrupt,
+    StaleEvent,
+    UnansweredApproval,
+    UserMessageNeverSent,
+    DuplicateTurnId,
+    DoubledInput,
+    DoubledText,
+    ResumedElsewhere,
+    CompactedOverOpenCall,
+    FinishedNotTold,
+    RanTwice,
+    DelegateCut,
+    NotOnDisk,
+    NotSent,
 }
 
 impl Rule {
+    /// The rules that look at what the client says of itself, or hold several sources against each other.
+    pub const BESIDE: [Self; 14] = [
+        Self::UnansweredInterrupt,
+        Self::StaleEvent,
+        Self::UnansweredApproval,
+        Self::UserMessageNeverSent,
+        Self::DuplicateTurnId,
+        Self::DoubledInput,
+        Self::DoubledText,
+        Self::ResumedElsewhere,
+        Self::CompactedOverOpenCall,
+        Self::FinishedNotTold,
+        Self::RanTwice,
+        Self::DelegateCut,
+        Self::NotOnDisk,
+        Self::NotSent,
+    ];
+
     /// The name on screen and in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -61,6 +93,20 @@ impl Rule {
             Self::AnswerDisagrees => "answer_disagrees",
             Self::Refused => "refused",
             Self::LooksLikeSecret => "looks_like_secret",
+            Self::UnansweredInterrupt => "unanswered_interrupt",
+            Self::StaleEvent => "stale_event",
+            Self::UnansweredApproval => "unanswered_approval",
+            Self::UserMessageNeverSent => "user_message_never_sent",
+            Self::DuplicateTurnId => "duplicate_turn_id",
+            Self::DoubledInput => "doubled_input",
+            Self::DoubledText => "doubled_text",
+            Self::ResumedElsewhere => "resumed_elsewhere",
+            Self::CompactedOverOpenCall => "compacted_over_open_call",
+            Self::FinishedNotTold => "finished_not_told",
+            Self::RanTwice => "ran_twice",
+            Self::DelegateCut => "delegate_cut",
+            Self::NotOnDisk => "not_on_disk",
+            Self::NotSent => "not_sent",
         }
     }
 
@@ -123,6 +169,21 @@ pub struct Finding {
     pub count: u32,
     /// What is wrong, in a sentence.
     pub message: String,
+    /// The file the line stands in, where it is not that of the session.
+    pub path: Option<Box<str>>,
+    /// Further places that show it.
+    pub also: Vec<Elsewhere>,
+    /// The id of the call, where the session holds no item of it.
+    pub call_id: Option<Box<str>>,
+}
+
+/// A further place of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Elsewhere {
+    /// Its file; `None` for the session's own.
+    pub path: Option<Box<str>>,
+    /// Its line.
+    pub line: LineNo,
 }
 
 impl Finding {
@@ -137,6 +198,9 @@ impl Finding {
             item: None,
             count: 1,
             message: String::new(),
+            path: None,
+            also: Vec::new(),
+            call_id: None,
         }
     }
 }
@@ -273,5 +337,7 @@ pub(super) fn sentence(rule: Rule, item: ItemKind, id: &str) -> String {
         Rule::AnswerDisagrees => "the recorded answer contradicts the contract".to_owned(),
         Rule::Refused => "a request was refused".to_owned(),
         Rule::LooksLikeSecret => "something looks like a secret".to_owned(),
+        // these say what they saw themselves
+        rule => rule.name().replace('_', " "),
     }
 }

@@ -1,14 +1,24 @@
 //! What can be typed.
 
+mod convert;
+mod diff;
+mod recover;
+mod share;
+mod shrink;
+mod sweep;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-mod diff;
-
+pub use convert::{ConvertArgs, ToChoice};
 pub use diff::{DiffArgs, LayerName};
+pub use recover::{OutputWords, RecoverArgs};
+pub use share::ShareArgs;
+pub use shrink::{Emit, ShrinkArgs};
+pub use sweep::SweepArgs;
 
 /// Reproduce, explain and repair broken tool-call conversations with the OpenAI Responses API
 ///
@@ -97,7 +107,11 @@ pub enum Verb {
     Diff(Box<DiffArgs>),
     Convert(ConvertArgs),
     Inspect(InspectArgs),
+    Recover(RecoverArgs),
+    Shrink(ShrinkArgs),
+    Share(ShareArgs),
     Serve(Box<ServeArgs>),
+    Sweep(Box<SweepArgs>),
     /// Print completions for a shell
     ///
     /// For example, for bash: replay completions bash > ~/.local/share/bash-completion/completions/replay
@@ -119,7 +133,8 @@ pub enum Verb {
 pub struct Global {
     /// Print for people or for programs
     ///
-    /// With json, stdout holds exactly one document, errors included.
+    /// With json, stdout holds exactly one document, errors included. For CI, verbs that judge also take junit (one XML document)
+    /// and github (annotations of GitHub Actions, with file and line).
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub format: Format,
     /// Colour the output
@@ -131,6 +146,9 @@ pub struct Global {
     /// Say less: no progress, no notes
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Exit as 'git bisect run' understands it: 125 (skip) where nothing could be judged, 128 (stop) on wrong usage
+    #[arg(long, global = true)]
+    pub bisect: bool,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]
@@ -142,6 +160,12 @@ pub enum Format {
     Events,
     #[value(hide = true)]
     Html,
+    #[value(hide = true)]
+    Junit,
+    #[value(hide = true)]
+    Github,
+    #[value(hide = true)]
+    Markdown,
 }
 
 #[expect(missing_docs, reason = "the help texts say it")]
@@ -161,6 +185,9 @@ pub struct ReplayArgs {
     /// Replay the Codex session that was written last
     #[arg(long)]
     pub last: bool,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<String>,
     /// Judge under this strategy (can be repeated; the first one decides the exit status)
     #[arg(long, value_name = "NAME")]
     pub recover: Vec<String>,
@@ -333,6 +360,9 @@ pub struct CheckArgs {
     /// Files and folders
     #[arg(value_name = "PATH", required_unless_present = "request")]
     pub paths: Vec<String>,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE", conflicts_with = "request")]
+    pub with: Vec<String>,
     /// One request body (a file, or '-' for stdin)
     #[arg(long, value_name = "BODY", conflicts_with = "paths")]
     pub request: Option<String>,
@@ -342,37 +372,6 @@ pub struct CheckArgs {
     /// How many files are read at once [default: the number of processors]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-}
-
-/// Turn another tool's capture into a recording, or hide what is secret in a file
-///
-/// Reads a request log of lines {t,kind,n,…} or lines of {request,status,body}. What the capture does not hold is marked as
-/// not held in the recording. With --redact it also reads recordings, Codex rollouts and request bodies, and writes them
-/// again as what they are.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  replay convert wire.jsonl -o session.jsonl
-  replay convert session.jsonl --redact -o redacted.jsonl
-  replay convert session.jsonl --redact='/home/[a-z]+' -o redacted.jsonl")]
-pub struct ConvertArgs {
-    /// The capture, or '-' for stdin
-    #[arg(value_name = "PATH")]
-    pub path: String,
-    /// Where to write the recording, or '-' for stdout
-    #[arg(short, long, value_name = "OUT")]
-    pub output: PathBuf,
-    /// Overwrite OUT if it exists
-    #[arg(long)]
-    pub force: bool,
-    /// Replace tokens, cookies, account and installation ids by placeholders; with REGEX also what it matches (can be repeated)
-    ///
-    /// Names tell what is secret: docs/format.md lists them. A REGEX is matched inside one string or one line.
-    #[arg(long, value_name = "REGEX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub redact: Vec<String>,
-    /// Do not hide this header (can be repeated)
-    #[arg(long, value_name = "NAME", requires = "redact")]
-    pub keep_header: Vec<String>,
 }
 
 /// See a conversation, and at every point of it which calls are open
@@ -398,6 +397,9 @@ pub struct InspectArgs {
     /// Sessions to show on one clock
     #[arg(value_name = "SESSION", required_unless_present = "last")]
     pub sessions: Vec<String>,
+    /// What else there is of the session: an event log of the client, its rollout, its recording (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<String>,
     /// Show the Codex session that was written last
     #[arg(long)]
     pub last: bool,

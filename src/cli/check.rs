@@ -14,8 +14,10 @@ use super::error::CliError;
 use super::input::{self, Source};
 use super::output::Output;
 use super::replay::policies;
+use super::with::With;
 use crate::check::{self, Checked, Severity};
 use crate::redact::Lookout;
+use crate::report::ci::Case;
 use crate::report::{self, json};
 use crate::session::Session;
 use crate::strategy::{Options, Probe};
@@ -27,6 +29,7 @@ struct Found {
     lines: u32,
     findings: Vec<Value>,
     text: String,
+    case: Option<Case>,
     counts: [usize; 3],
     problems: Vec<Problem>,
 }
@@ -49,7 +52,11 @@ pub(super) fn run(
     };
     let (sources, named) = sources(args, environment)?;
     let single = sources.len() == 1;
-    let outcomes = all(&sources, &options, environment, output, args.jobs);
+    if !single && !args.with.is_empty() {
+        return Err(CliError::usage("--with takes one session at a time"));
+    }
+    let with = With::read(&args.with, environment)?;
+    let outcomes = all(&sources, &with, &options, environment, output, args.jobs);
     let mut found = Vec::new();
     let mut status = 0;
     let mut skipped = 0;
@@ -61,7 +68,7 @@ pub(super) fn run(
             Outcome::NoSession(error) if named => {
                 status = status.max(error.exit);
                 if !output.is_json() {
-                    output.fail(&error);
+                    output.complain(&error);
                 }
                 unread.push(error);
             }
@@ -83,6 +90,10 @@ pub(super) fn run(
     }
     if output.is_json() {
         output.document(&document(&found, &unread))?;
+    } else if output.is_for_ci() {
+        let mut cases: Vec<Case> = found.into_iter().filter_map(|one| one.case).collect();
+        cases.extend(unread.iter().map(CliError::case));
+        output.cases("check", &cases)?;
     } else {
         for one in &found {
             output.data(&one.text)?;
@@ -182,6 +193,7 @@ fn sources(
 /// Checks all files, several at once, and returns what came of them in their order.
 fn all(
     sources: &[Source],
+    with: &With,
     options: &Options,
     environment: &Environment,
     output: &Output,
@@ -201,7 +213,7 @@ fn all(
                     let (Some(source), Some(slot)) = (sources.get(at), outcomes.get(at)) else {
                         break;
                     };
-                    let outcome = one(source, options, environment, output);
+                    let outcome = one(source, with, options, environment, output);
                     bar.inc(size(source));
                     if let Ok(mut slot) = slot.lock() {
                         *slot = Some(outcome);
@@ -243,11 +255,18 @@ fn progress(sources: &[Source], output: &Output) -> ProgressBar {
     bar
 }
 
-fn one(source: &Source, options: &Options, environment: &Environment, output: &Output) -> Outcome {
+fn one(
+    source: &Source,
+    with: &With,
+    options: &Options,
+    environment: &Environment,
+    output: &Output,
+) -> Outcome {
     let mut lookout = Lookout::default();
     match source.read_watched(environment, Some(&mut lookout)) {
         Ok(session) => {
-            let mut checked = check::check(&session, options);
+            with.note(&session, output);
+            let mut checked = check::check_with(&session, &with.named(), options);
             checked.add_secrets(&lookout.finish());
             Outcome::Found(found(source, &session, &checked, output))
         }
@@ -258,6 +277,9 @@ fn one(source: &Source, options: &Options, environment: &Environment, output: &O
 fn found(source: &Source, session: &Session, checked: &Checked, output: &Output) -> Found {
     let path = source.name();
     let items = check::items(session);
+    let case = output
+        .is_for_ci()
+        .then(|| Case::checked(&path, checked, session.problems()));
     let (findings, text) = if output.is_json() {
         (
             checked
@@ -284,6 +306,7 @@ fn found(source: &Source, session: &Session, checked: &Checked, output: &Output)
         lines: session.lines(),
         findings,
         text,
+        case,
         counts: [
             count(Severity::Error),
             count(Severity::Warning),

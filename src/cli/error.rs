@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::report::ci::Case;
+
 /// An error with its exit status.
 #[derive(Clone, Debug)]
 pub(super) struct CliError {
@@ -73,6 +75,11 @@ impl CliError {
             "message": self.message,
             "hints": self.hints,
         })
+    }
+
+    /// The error as a result for CI.
+    pub(super) fn case(&self) -> Case {
+        Case::error(self.path.as_deref(), self.line, self.kind, &self.message)
     }
 
     /// The document that is printed under `--format json`.

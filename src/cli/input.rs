@@ -1,17 +1,17 @@
 //! What the user names, found and read.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use super::Environment;
+use super::captured;
 use super::error::CliError;
 use crate::check::Watched;
 use crate::locate::{self, LocateError, Shelves};
 use crate::redact::Lookout;
 use crate::rollout::reader as rollout_reader;
 use crate::session::sniff::{self, Foreign};
-use crate::session::{self, Kind, Session, exchanges, reader, request_file};
+use crate::session::{self, Kind, ReadError, Session, event_log, exchanges, reader, request_file};
 
 /// How much of a file is looked at to tell what it is.
 const HEAD: u64 = 64 << 10;
@@ -42,12 +42,9 @@ impl Source {
         }
     }
 
-    /// Opens it, decompressed.
+    /// Opens it: decompressed, and converted where it is another tool's capture.
     pub(super) fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        match self {
-            Self::File(path) => Ok(Box::new(rollout_reader::maybe_zstd(File::open(path)?)?)),
-            Self::Bytes(bytes) => rollout_reader::maybe_zstd(Cursor::new(bytes.as_slice())),
-        }
+        Ok(captured::open(self)?.0)
     }
 
     /// Reads the session it holds.
@@ -66,11 +63,15 @@ impl Source {
             Self::File(path) => CliError::io(path, error),
             Self::Bytes(_) => CliError::input(&name, error.to_string()),
         };
-        let mut reader = self.open().map_err(|error| failed(&error))?;
+        let (mut reader, problems) = captured::open(self).map_err(|error| failed(&error))?;
         if let Some(lookout) = lookout {
             reader = Box::new(Watched::new(reader, lookout));
         }
-        self.read_from(reader, environment)
+        let mut session = self.read_from(reader, environment)?;
+        if let Session::Recording(recording) = &mut session {
+            recording.problems.splice(0..0, problems);
+        }
+        Ok(session)
     }
 
     /// Reads the session out of its text, decompressed.
@@ -100,6 +101,7 @@ impl Source {
             Kind::Recording => reader::read(whole),
             Kind::Exchanges => exchanges::read(whole),
             Kind::RequestBody | Kind::ItemArray => request_file::read(whole),
+            Kind::EventLog(source) => event_log::read(whole, source).map_err(ReadError::Io),
             Kind::LabLog => {
                 return Err(
                     CliError::input(&name, "this is a request log, not a session").hint(format!(
@@ -115,12 +117,10 @@ impl Source {
         recording.map(Session::Recording).map_err(|error| {
             let said = CliError::input(&name, error.to_string());
             match error {
-                session::ReadError::NotJson { .. } => {
+                ReadError::NotJson { .. } => {
                     said.hint("a request body is one JSON value; is it cut off?")
                 }
-                session::ReadError::NewerFormat { .. } => {
-                    said.hint("a newer release of replay reads it")
-                }
+                ReadError::NewerFormat { .. } => said.hint("a newer release of replay reads it"),
                 _ => said,
             }
         })
@@ -178,6 +178,9 @@ pub(super) fn find(argument: &str, environment: &Environment) -> Result<Vec<Sour
         return Ok(vec![stdin()?]);
     }
     let path = Path::new(argument);
+    if path.is_dir() && captured::folder(path).is_some() {
+        return Ok(vec![Source::File(path.to_owned())]);
+    }
     if path.is_dir() {
         let files = files_below(path)?;
         if files.is_empty() {
@@ -268,7 +271,9 @@ pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
             let kind = entry
                 .file_type()
                 .map_err(|error| CliError::io(&entry.path(), &error))?;
-            if kind.is_dir() {
+            if kind.is_dir() && captured::folder(&entry.path()).is_some() {
+                found.push(entry.path());
+            } else if kind.is_dir() {
                 folders.push(entry.path());
             } else if kind.is_file() && may_be_session(&entry.file_name().to_string_lossy()) {
                 found.push(entry.path());
@@ -290,8 +295,16 @@ pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
 fn may_be_session(name: &str) -> bool {
     let sibling =
         name.ends_with(".timers.json") || name == "history.jsonl" || name == "session_index.jsonl";
-    let ending = [".jsonl", ".json", ".jsonl.zst"]
-        .iter()
-        .any(|ending| name.ends_with(ending));
+    let ending = [
+        ".jsonl",
+        ".json",
+        ".jsonl.zst",
+        ".har",
+        ".sse",
+        ".yaml",
+        ".yml",
+    ]
+    .iter()
+    .any(|ending| name.ends_with(ending));
     ending && !sibling
 }

@@ -167,7 +167,7 @@ fn write(out: &mut dyn Write, output: &Output, loaded: Loaded, filter: &Filter) 
         mut sources,
     } = loaded;
     match output.format {
-        Format::Text => text::write(
+        Format::Text | Format::Markdown | Format::Junit | Format::Github => text::write(
             out,
             &timeline,
             &mut sources,
@@ -194,16 +194,21 @@ fn sources(args: &InspectArgs, environment: &Environment) -> Result<Vec<Source>,
             found.extend(input::find(argument, environment)?);
         }
     }
+    let mut with = Vec::new();
+    for path in &args.with {
+        with.extend(input::find(path, environment)?);
+    }
     if args.alone {
+        found.append(&mut with);
         return Ok(found);
     }
+    let known = |all: &[Source], path: &Path| all.iter().any(|it| it.path() == Some(path));
     let mut all: Vec<Source> = Vec::new();
     for source in found {
         let family = match source.path() {
             Some(path) => crate::locate::family(path).unwrap_or_default(),
             None => Vec::new(),
         };
-        let known = |all: &[Source], path: &Path| all.iter().any(|it| it.path() == Some(path));
         if family.is_empty() {
             all.push(source);
             continue;
@@ -212,6 +217,11 @@ fn sources(args: &InspectArgs, environment: &Environment) -> Result<Vec<Source>,
             if !known(&all, &member.path) {
                 all.push(Source::File(member.path));
             }
+        }
+    }
+    for source in with {
+        if !source.path().is_some_and(|path| known(&all, path)) {
+            all.push(source);
         }
     }
     Ok(all)

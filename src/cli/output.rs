@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Environment;
 use super::args::{Color, Format, Global};
 use super::error::CliError;
+use crate::report::ci::{self, Case};
 use crate::report::safe;
 use crate::report::style::Paint;
 
@@ -59,6 +60,29 @@ impl Output {
         self.format == Format::Json
     }
 
+    /// Whether results are printed for people, as they come.
+    pub(super) fn is_text(&self) -> bool {
+        self.format == Format::Text
+    }
+
+    /// Whether results are gathered for CI.
+    pub(super) fn is_for_ci(&self) -> bool {
+        matches!(self.format, Format::Junit | Format::Github)
+    }
+
+    /// Prints what was gathered for CI.
+    pub(super) fn cases(&self, suite: &str, cases: &[Case]) -> Result<(), CliError> {
+        match self.format {
+            Format::Junit => {
+                let text = ci::junit(suite, cases)
+                    .map_err(|error| CliError::failed(format!("cannot write XML: {error}")))?;
+                self.data(&text)
+            }
+            Format::Github => self.data(&ci::github(cases)),
+            _ => Ok(()),
+        }
+    }
+
     /// Prints data. A reader that has gone away is no error.
     #[expect(
         clippy::unused_self,
@@ -99,6 +123,13 @@ impl Output {
             let _lost: Result<(), CliError> = self.document(&error.document());
             return error.exit;
         }
+        // for CI the error is a result as well
+        let _lost: Result<(), CliError> = self.cases("replay", &[error.case()]);
+        self.complain(error)
+    }
+
+    /// Tells of an error on stderr and returns its exit status.
+    pub(super) fn complain(&self, error: &CliError) -> u8 {
         let mut text = self.talk.bad("error");
         text.push_str(": ");
         if let Some(path) = &error.path {

@@ -1,37 +1,33 @@
 //! `replay record`.
 
+mod launched;
+mod talk;
+
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use launched::Launched;
+use talk::{Talk, summarise};
 
 use super::Environment;
-use super::args::{ClientChoice, EventsChoice, RecordArgs, RootsChoice};
+use super::args::{RecordArgs, RootsChoice};
 use super::error::CliError;
+use super::hidden;
 use super::now::{Moment, now};
 use super::output::Output;
-use crate::client::home::Home;
-use crate::client::launch::{self, Launch};
-use crate::client::plan::{self, Choice, Given, Kind, Locals, Survey};
-use crate::client::program::{self, Installed};
-use crate::client::{EventSource, Sink};
-use crate::proxy::tape::{self, Brief, Opening, Tape, Told, Totals};
+use crate::client::plan;
+use crate::proxy::tape::{self, Opening, Told};
 use crate::proxy::{Config, Roots, Upstream, local_base};
-use crate::record::{Lines, Options, RecordError, Recorder, Summary};
-use crate::redact::{self, Redactor};
-use crate::session::format::cause_name;
+use crate::record::{Options, RecordError, Recorder};
+use crate::redact::Redactor;
 
 /// How long what a client left under way may take to end.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// Recordings up to this size are read again for the summary.
-const READ_AGAIN: u64 = 1 << 30;
 
 pub(super) fn run(
     args: &RecordArgs,
@@ -43,7 +39,7 @@ pub(super) fn run(
         .first()
         .map(|_| Launched::survey(args, environment));
     let upstreams = upstreams(args, environment, command.as_ref())?;
-    let redactor = redactor(&args.redact, &args.keep_header)?;
+    let redactor = hidden::redactor(&args.redact, &args.keep_header)?;
     let moment = now();
     let (path, file) = create(args, &moment)?;
     let (sender, told) = channel();
@@ -140,114 +136,6 @@ fn options(
     }
 }
 
-/// A client that is to be started.
-struct Launched {
-    home: Home,
-    installed: Installed,
-    survey: Survey,
-}
-
-impl Launched {
-    fn survey(args: &RecordArgs, environment: &Environment) -> Self {
-        let variables = &environment.client;
-        let kind = match args.client {
-            ClientChoice::Other => Kind::Other,
-            _ => Kind::Codex,
-        };
-        let home = variables.codex_home(kind);
-        let home = home.map(|it| Home::load(&it)).unwrap_or_default();
-        let program = plan::program(&args.command);
-        let installed = program.map(|it| program::look(it, variables.path.as_deref()));
-        let installed = installed.unwrap_or_default();
-        let survey = plan::survey(Given {
-            command: &args.command,
-            choice: choice(args),
-            environment: variables,
-            home: &home,
-            installed: &installed,
-        });
-        Self {
-            home,
-            installed,
-            survey,
-        }
-    }
-
-    fn given<'a>(&'a self, args: &'a RecordArgs, environment: &'a Environment) -> Given<'a> {
-        Given {
-            command: &args.command,
-            choice: choice(args),
-            environment: &environment.client,
-            home: &self.home,
-            installed: &self.installed,
-        }
-    }
-
-    /// Runs the client to its end and returns its status. `bases` replace its upstreams in their order.
-    fn run(
-        &self,
-        args: &RecordArgs,
-        environment: &Environment,
-        bases: &[String],
-        tape: &Tape,
-        trouble: Sender<Told>,
-        moment: &Moment,
-    ) -> Result<u8, CliError> {
-        let locals = Locals {
-            model: bases.first().cloned().unwrap_or_default(),
-            chatgpt: bases.get(1).cloned(),
-        };
-        let mut survey = self.survey.clone();
-        if !args.upstream.is_empty() {
-            // the user has named the whole of it
-            for upstream in &mut survey.upstreams {
-                upstream.path.clear();
-            }
-        }
-        let mut launch = Launch {
-            plan: survey.plan(self.given(args, environment), &locals),
-            home: survey.home.clone(),
-            events: None,
-            tui_log: None,
-        };
-        let log = std::env::temp_dir().join(format!("replay-{}.tui.jsonl", moment.file_stamp));
-        match args.client_events {
-            Some(EventsChoice::TuiLog) => {
-                launch = launch.with_tui_log(&environment.client, log.clone());
-            }
-            Some(EventsChoice::ExecJson) => launch.events = Some(EventSource::ExecJson),
-            Some(EventsChoice::Proto) => launch.events = Some(EventSource::Proto),
-            Some(EventsChoice::AppServer) => launch.events = Some(EventSource::AppServer),
-            None => {}
-        }
-        let trouble = Box::new(move |text: &str| {
-            // the listener may be gone at the very end
-            let _gone = trouble.send(Told::Trouble(text.to_owned()));
-        });
-        let sink: Arc<dyn Sink> = Arc::new(Lines::new(tape.clone(), trouble));
-        let ended = launch::run(&launch, &sink);
-        if launch.tui_log.as_deref() == Some(log.as_path()) {
-            // it is in the recording now
-            let _left: io::Result<()> = std::fs::remove_file(&log);
-        }
-        match ended {
-            Ok(exit) => Ok(u8::try_from(exit.status()).unwrap_or(1)),
-            Err(error) => Err(CliError {
-                exit: u8::try_from(error.status()).unwrap_or(1),
-                ..CliError::failed(error.to_string())
-            }),
-        }
-    }
-}
-
-fn choice(args: &RecordArgs) -> Choice {
-    match args.client {
-        ClientChoice::Auto => Choice::Detect,
-        ClientChoice::Codex => Choice::Codex,
-        ClientChoice::Other => Choice::None,
-    }
-}
-
 fn failure(error: &RecordError) -> CliError {
     let failed = CliError::failed(error.to_string());
     match error {
@@ -283,21 +171,6 @@ fn upstreams(
             })
         })
         .collect()
-}
-
-/// What takes secrets out, with the user's own patterns.
-pub(super) fn redactor(patterns: &[String], keep_headers: &[String]) -> Result<Redactor, CliError> {
-    let patterns = patterns.iter().map(|pattern| {
-        regex::bytes::Regex::new(pattern).map_err(|error| {
-            CliError::usage(format!("--redact: {error}"))
-                .hint("regular expressions as in ripgrep; quote them for the shell")
-        })
-    });
-    Ok(Redactor::new(redact::Options {
-        patterns: patterns.collect::<Result<_, _>>()?,
-        keep_headers: keep_headers.to_vec(),
-        taken: 0,
-    }))
 }
 
 /// Makes the file. Only its owner may read it, and it never replaces another one unasked.
@@ -349,172 +222,4 @@ pub(super) fn write_port_file(path: &Path, address: SocketAddr) -> Result<(), Cl
     std::fs::write(&draft, format!("{address}\n"))
         .and_then(|()| std::fs::rename(&draft, path))
         .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))
-}
-
-/// Who says what happens while it is recorded.
-struct Talk {
-    each: bool,
-    quiet: bool,
-    bar: Option<ProgressBar>,
-    json: bool,
-}
-
-impl Talk {
-    /// `free` if nobody else uses the terminal.
-    fn new(output: &Output, free: bool) -> Self {
-        let each = output.verbose || free && !output.quiet && !output.progress;
-        // a client that owns the terminal is not drawn over
-        let live = output.progress && free && !each && io::stderr().is_terminal();
-        Self {
-            each,
-            quiet: output.quiet,
-            json: output.is_json(),
-            bar: live.then(|| {
-                let style = ProgressStyle::with_template("{spinner} {msg}");
-                let bar = ProgressBar::new_spinner();
-                bar.set_style(style.unwrap_or_else(|_plain| ProgressStyle::default_spinner()));
-                bar.enable_steady_tick(Duration::from_millis(200));
-                bar
-            }),
-        }
-    }
-
-    fn spawn(self, told: Receiver<Told>) -> Result<std::thread::JoinHandle<()>, CliError> {
-        std::thread::Builder::new()
-            .name("talk".to_owned())
-            .spawn(move || self.run(&told))
-            .map_err(|error| CliError::failed(format!("cannot start: {error}")))
-    }
-
-    fn run(self, told: &Receiver<Told>) {
-        let (mut exchanges, mut bytes) = (0_u64, 0_u64);
-        while let Ok(it) = told.recv() {
-            match it {
-                Told::Trouble(text) if !self.json => {
-                    let _lost: io::Result<()> = self.say(&format!("warning: {text}"));
-                }
-                Told::Exchange(brief) => {
-                    exchanges += 1;
-                    bytes += brief.bytes;
-                    if let Some(bar) = &self.bar {
-                        bar.set_message(format!("{exchanges} exchanges, {bytes} bytes"));
-                    }
-                    if self.each && !self.quiet && !self.json {
-                        let _lost: io::Result<()> = self.say(&line(&brief));
-                    }
-                }
-                Told::Trouble(_) => {}
-            }
-        }
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
-    fn say(&self, text: &str) -> io::Result<()> {
-        use io::Write as _;
-        let text = crate::report::safe(text);
-        match &self.bar {
-            Some(bar) => bar.suspend(|| writeln!(io::stderr().lock(), "{text}")),
-            None => writeln!(io::stderr().lock(), "{text}"),
-        }
-    }
-}
-
-/// One exchange on one line.
-fn line(brief: &Brief) -> String {
-    let status = brief
-        .status
-        .map_or_else(|| "-".to_owned(), |it| it.to_string());
-    let mut text = format!(
-        "#{} {} {} {status} {}.{:03}s {} chunks {} bytes {}",
-        brief.number,
-        brief.method,
-        brief.path,
-        brief.took_us / 1_000_000,
-        brief.took_us / 1_000 % 1_000,
-        brief.chunks,
-        brief.bytes,
-        cause_name(brief.cause),
-    );
-    if let Some(detail) = &brief.detail {
-        text.push_str(": ");
-        text.push_str(detail);
-    }
-    text
-}
-
-/// Says what was recorded and what to type next.
-fn summarise(path: &Path, totals: &Totals, output: &Output) {
-    let name = path.display();
-    output.note(&format!(
-        "{name}: {} exchanges, {} connections, {} bytes up, {} bytes down, {} bytes on file",
-        totals.exchanges, totals.connections, totals.sent, totals.received, totals.written
-    ));
-    if let Some(why) = &totals.failed {
-        output.note(&format!("warning: the recording is not whole: {why}"));
-    }
-    if totals.lost > 0 {
-        output.note(&format!(
-            "warning: {} chunks are missing; the gaps are marked",
-            totals.lost
-        ));
-    }
-    if totals.written > READ_AGAIN {
-        output.note(&format!("next: replay {name}"));
-        return;
-    }
-    let summary = File::open(path).ok().and_then(|it| Summary::read(it).ok());
-    let Some(summary) = summary else {
-        return;
-    };
-    output.note(&format!(
-        "{} requests{}, {} cuts{}, {} refusals, {} open calls",
-        summary.requests,
-        if summary.others > 0 {
-            format!(" and {} other exchanges", summary.others)
-        } else {
-            String::new()
-        },
-        summary.cuts.len(),
-        numbers(&summary.cuts),
-        summary.refusals.len(),
-        summary.open_calls.len(),
-    ));
-    if summary.rollout_lines + summary.client_events > 0 {
-        output.note(&format!(
-            "{} rollout lines, {} client events",
-            summary.rollout_lines, summary.client_events
-        ));
-    }
-    for (number, message) in summary.refusals.iter().take(5) {
-        output.note(&format!("  #{number} refused: {message}"));
-    }
-    for call in summary.open_calls.iter().take(5) {
-        output.note(&format!("  open: {call}"));
-    }
-    if summary.requests == 0 && summary.others > 0 {
-        output.note("none of them is a POST …/responses, so there is nothing to judge");
-    } else if summary.requests == 0 {
-        output
-            .note("no request came through: did the client use the address above as its base URL?");
-    } else if summary.refusals.is_empty() && summary.open_calls.is_empty() {
-        output.note(&format!("next: replay {name}"));
-    } else {
-        output.note(&format!("next: replay {name}"));
-        output.note(&format!("      replay {name} --recover full-history"));
-    }
-}
-
-fn numbers(exchanges: &[u32]) -> String {
-    if exchanges.is_empty() {
-        return String::new();
-    }
-    let some: Vec<String> = exchanges
-        .iter()
-        .take(8)
-        .map(|it| format!("#{it}"))
-        .collect();
-    let more = if exchanges.len() > 8 { " …" } else { "" };
-    format!(" ({}{more})", some.join(" "))
 }

@@ -10,9 +10,14 @@ use super::error::CliError;
 use super::input::{self, Source};
 use super::labels;
 use super::output::{Output, escaped};
+use super::with::With;
+use crate::check;
 use crate::contract::Policy;
 use crate::replay::{self, SessionReport};
+use crate::report::ci::Case;
 use crate::report::{json, story, text};
+use crate::session::Session;
+use crate::session::exchange;
 use crate::session::label::Label;
 use crate::strategy::{self, Options, Origin, Probe, Run, Strategy, Verdict};
 
@@ -49,11 +54,15 @@ pub(super) fn run(
     if several && args.write_story.is_some() {
         return Err(CliError::usage("--write-story takes one session at a time"));
     }
+    if several && !args.with.is_empty() {
+        return Err(CliError::usage("--with takes one session at a time"));
+    }
+    let with = With::read(&args.with, environment)?;
     let mut reports: Vec<SessionReport> = Vec::new();
     let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
     if !output.is_json() {
         for error in &unread {
-            output.fail(error);
+            output.complain(error);
         }
     }
     let mut passed_over: Vec<CliError> = Vec::new();
@@ -67,7 +76,7 @@ pub(super) fn run(
             Err(error) if several => {
                 status = status.max(error.exit);
                 if !output.is_json() {
-                    output.fail(&error);
+                    output.complain(&error);
                 }
                 unread.push(error);
                 continue;
@@ -76,11 +85,7 @@ pub(super) fn run(
         };
         let mut report = replay::replay(&source.name(), session, &strategies, &options);
         if report.is_empty() {
-            let error = CliError::input(
-                &source.name(),
-                "nothing to replay: no request is on file, and none can be rebuilt",
-            )
-            .hint("replay check lists what the file holds");
+            let error = nothing(source, &report.session);
             if passes_over(args, source) {
                 passed_over.push(error);
                 continue;
@@ -90,12 +95,14 @@ pub(super) fn run(
             }
             status = status.max(error.exit);
             if !output.is_json() {
-                output.fail(&error);
+                output.complain(&error);
             }
             unread.push(error);
             continue;
         }
-        let table = if output.is_json() || !strategies.is_empty() {
+        with.note(&report.session, output);
+        report.findings = check::beside(&report.session, &with.named(), &report.open_calls);
+        let table = if !output.is_text() || !strategies.is_empty() {
             Vec::new()
         } else {
             table(&report, &options)
@@ -103,7 +110,7 @@ pub(super) fn run(
         report.labels = labels::read(source, &report.session, &report.wanted());
         label_probes(&mut report, args.probe.as_deref().unwrap_or(PROBE));
         status = status.max(report.verdict().exit());
-        if !output.is_json() {
+        if output.is_text() {
             if !reports.is_empty() {
                 output.data("\n")?;
             }
@@ -128,6 +135,13 @@ pub(super) fn run(
         }
         let errors = unread.iter().map(CliError::value).collect();
         output.document(&json::sessions_and_errors(&reports, errors))?;
+    } else if output.is_for_ci() {
+        let mut cases: Vec<Case> = reports
+            .iter()
+            .map(|report| Case::replayed(report, expected))
+            .collect();
+        cases.extend(unread.iter().map(CliError::case));
+        output.cases("replay", &cases)?;
     } else {
         output.note("");
         if !passed_over.is_empty() {
@@ -159,6 +173,28 @@ pub(super) fn run(
     }
 }
 
+/// Says that there is nothing to replay, and why.
+fn nothing(source: &Source, session: &Session) -> CliError {
+    let name = source.name();
+    if let Session::Recording(recording) = session
+        && let (exchange::Origin::Events, Some(log)) = (recording.origin, recording.events.source)
+    {
+        let what = format!("nothing to replay in {}: {}", log.words(), log.lacks());
+        return CliError::input(&name, what)
+            .hint("replay the rollout or recording of the same session, with --with and this file")
+            .hint("replay inspect shows it, replay check lists what is wrong in it");
+    }
+    CliError::input(
+        &name,
+        "nothing to replay: no request is on file, and none can be rebuilt",
+    )
+    .hint(if answers_alone(session) {
+        "an answer alone shows no request; replay convert --summary counts what it holds"
+    } else {
+        "replay check lists what the file holds"
+    })
+}
+
 /// Whether a file that is no session is none of the user's business: it was found in a folder, not named.
 fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
     let below = |folder: &String| match source {
@@ -168,12 +204,23 @@ fn passes_over(args: &ReplayArgs, source: &Source) -> bool {
     args.sessions.iter().any(below)
 }
 
+/// Whether a session is made of answers whose requests no file holds.
+fn answers_alone(session: &Session) -> bool {
+    match session {
+        Session::Recording(recording) => {
+            let mut exchanges = recording.exchanges.iter();
+            !recording.exchanges.is_empty() && exchanges.all(|it| !it.request.whole)
+        }
+        Session::Rollout(_) => false,
+    }
+}
+
 /// What a probe's message says.
 const PROBE: &str = "continue";
 
 /// Gives the messages of probes, which stand in no file, their text.
 fn label_probes(report: &mut SessionReport, text: &str) {
-    let items = crate::check::items(&report.session);
+    let items = check::items(&report.session);
     let probes: Vec<_> = report
         .runs
         .iter()
@@ -296,7 +343,7 @@ pub(super) fn policies(texts: &[String]) -> Result<Vec<(Policy, usize)>, CliErro
         .collect()
 }
 
-fn strategy_named(name: &str) -> Result<Strategy, CliError> {
+pub(super) fn strategy_named(name: &str) -> Result<Strategy, CliError> {
     Strategy::by_name(name).ok_or_else(|| {
         let known = Strategy::ALL.map(Strategy::name).join(", ");
         CliError::usage(format!("no strategy is called '{name}'"))

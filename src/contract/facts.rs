@@ -12,6 +12,13 @@ use crate::wire::refusal::RefusalKind;
 pub enum Place {
     /// In an item.
     Item(ItemIndex),
+    /// In an item, and in the reasoning that led to it.
+    Led {
+        /// The item.
+        item: ItemIndex,
+        /// Its reasoning.
+        reasoning: ItemIndex,
+    },
     /// A response id of the session.
     Response(ResponseKey),
 }
@@ -81,6 +88,8 @@ pub struct Facts {
     pub extra_call: Option<Fault>,
     /// A reasoning item that its follower does not follow.
     pub lone_reasoning: Option<Fault>,
+    /// An item that stands without the reasoning that led to it.
+    pub unled: Option<Fault>,
     /// It refers to state of the server that the session does not hold.
     pub unknown_state: bool,
     /// That state is an item the request refers to, of which nothing is known.
@@ -259,6 +268,21 @@ impl Facts {
             .map(|fault| Fault {
                 call: None,
                 ..fault
+            });
+        self.unled = ledger
+            .unled()
+            .range(reads.input_from..)
+            .take_while(|_| reads.exact_ids)
+            .find(|(position, _)| kept(position))
+            .and_then(|(&position, &reasoning)| {
+                let fault = at(position, RefusalKind::ItemWithoutReasoning)?;
+                let item = ledger.slot(position)?.item;
+                // it names items, not calls
+                Some(Fault {
+                    call: None,
+                    place: Some(Place::Led { item, reasoning }),
+                    ..fault
+                })
             });
         let lone = ledger
             .lone_reasoning()

@@ -36,7 +36,9 @@ fn words(recording: &Recording, body: &Value, judged: &Judged) -> Option<Refusal
         }
     }
     let id_text = |place: &Place| match place {
-        Place::Item(index) => Some(texts.get(index.0 as usize)?["id"].as_str()?.to_owned()),
+        Place::Item(index) | Place::Led { item: index, .. } => {
+            Some(texts.get(index.0 as usize)?["id"].as_str()?.to_owned())
+        }
         Place::Response(key) => {
             Some(String::from_utf8_lossy(recording.responses.text(key.0)).into_owned())
         }

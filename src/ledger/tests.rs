@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::item::{ItemHead, Items};
+use crate::wire::item::{ItemHead, ItemKind, Items};
 
 fn head(json: &str) -> ItemHead<'_> {
     serde_json::from_str(json).unwrap()
@@ -90,6 +90,37 @@ fn reasoning_with_an_id_wants_the_models_next_item() {
     assert_eq!(ledger.trailing_reasoning(), Some(0));
     let (_, ledger) = ledger_of(&[r#"{"type":"reasoning"}"#, USER]);
     assert!(ledger.lone_reasoning().is_empty());
+}
+
+#[test]
+fn an_item_wants_the_reasoning_that_led_to_it() {
+    let reasoning = r#"{"type":"reasoning","id":"rs_1"}"#;
+    let call = r#"{"type":"function_call","id":"fc_1","call_id":"a"}"#;
+    let places = |texts: &[&str]| {
+        let (items, plain) = ledger_of(texts);
+        let led = items
+            .iter()
+            .find(|it| it.kind == ItemKind::FunctionCall)
+            .unwrap();
+        let reasoning = items
+            .iter()
+            .position(|it| it.kind == ItemKind::Reasoning)
+            .unwrap();
+        let key = items.get(ItemIndex(reasoning as u32)).unwrap().id.unwrap();
+        let led = Led::from([(led.id.unwrap(), (key, ItemIndex(reasoning as u32)))]);
+        let mut ledger = Ledger::knowing(Arc::new(led));
+        for slot in plain.slots() {
+            ledger.push(slot.item, items.get(slot.item).unwrap());
+        }
+        let found: Vec<u32> = ledger.unled().keys().copied().collect();
+        ledger.truncate(0);
+        assert!(ledger.unled().is_empty());
+        found
+    };
+    assert!(places(&[reasoning, call]).is_empty());
+    assert!(places(&[reasoning, USER, call]).is_empty());
+    assert_eq!(places(&[call, reasoning]), [0]);
+    assert_eq!(places(&[USER, call, USER, reasoning, call]), [1]);
 }
 
 #[test]

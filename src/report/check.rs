@@ -22,12 +22,30 @@ pub fn findings(path: &str, found: &[Finding], paint: Paint) -> String {
         };
         let _ = writeln!(
             out,
-            "{}:{}: {severity}[{}] {}{times}",
-            safe(path),
+            "{}:{}: {severity}[{}] {}{times}{}",
+            safe(finding.path.as_deref().unwrap_or(path)),
             finding.line,
             finding.rule.name(),
-            safe(&finding.message)
+            safe(&finding.message),
+            also(path, finding)
         );
+    }
+    out
+}
+
+/// The further places of a finding that stand in another file than its line; those of its own file are in its words.
+fn also(path: &str, finding: &Finding) -> String {
+    let mut out = String::new();
+    for place in &finding.also {
+        if place.path == finding.path {
+            continue;
+        }
+        let begin = if out.is_empty() { " (see " } else { ", " };
+        let file = place.path.as_deref().unwrap_or(path);
+        let _ = write!(out, "{begin}{}:{}", safe(file), place.line);
+    }
+    if !out.is_empty() {
+        out.push(')');
     }
     out
 }

@@ -5,8 +5,41 @@ pub mod html;
 pub mod json;
 pub mod text;
 
+use crate::check::{self, Finding, Named};
+use crate::events::Story;
+use crate::session::exchange::Recording;
 use crate::timeline::{NONE, Pending, Timeline};
 use std::fmt::Write as _;
+
+/// What a client's event log holds, in words.
+pub fn log_words(recording: &Recording) -> String {
+    let log = &recording.events;
+    let story = Story::of(log);
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let kind = log.source.map_or("client events", |it| it.words());
+    [
+        kind.to_owned(),
+        count(log.events.len(), "event"),
+        count(story.turns.len(), "turn"),
+        count(story.runs.len(), "tool call"),
+    ]
+    .join(" · ")
+}
+
+/// What the client says of itself, and where the files disagree.
+pub fn findings(timeline: &Timeline) -> Vec<Finding> {
+    let Some((first, others)) = timeline.files.split_first() else {
+        return Vec::new();
+    };
+    let others: Vec<Named<'_>> = others
+        .iter()
+        .map(|file| Named {
+            name: &file.name,
+            session: &file.session,
+        })
+        .collect();
+    check::beside(&first.session, &others, &first.open)
+}
 
 /// A time since the first one, as people read it: `1.204s`, `2:05.310`, `1:02:05.310`.
 pub fn clock(timeline: &Timeline, time: Option<i64>) -> String {

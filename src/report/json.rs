@@ -38,6 +38,7 @@ fn session(report: &SessionReport) -> Value {
         "target": "mock",
         "runs": report.runs.iter().map(|one| run(one, report, items)).collect::<Vec<_>>(),
         "open_calls": report.open_calls.iter().map(|open| open_call(open, report, items)).collect::<Vec<_>>(),
+        "findings": report.findings.iter().map(|it| finding(it, &report.path, items)).collect::<Vec<_>>(),
         "problems": problems(report.session.problems(), None),
     })
 }
@@ -194,13 +195,21 @@ pub fn problems(problems: &[Problem], path: Option<&str>) -> Vec<Value> {
 /// One finding of `check`.
 pub fn finding(finding: &Finding, path: &str, items: &Items) -> Value {
     json!({
-        "path": path,
+        "path": finding.path.as_deref().unwrap_or(path),
         "line": finding.line,
         "rule": finding.rule.name(),
         "severity": finding.severity.name(),
-        "call_id": finding.call.map(|call| items.call_id(call)),
+        "call_id": finding
+            .call
+            .map(|call| items.call_id(call))
+            .or(finding.call_id.as_deref()),
         "item_type": finding.item.map(crate::wire::item::ItemKind::name),
         "count": finding.count,
         "message": finding.message,
+        "also": finding
+            .also
+            .iter()
+            .map(|it| json!({"path": it.path.as_deref().unwrap_or(path), "line": it.line}))
+            .collect::<Vec<_>>(),
     })
 }

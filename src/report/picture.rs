@@ -10,6 +10,7 @@ use crate::strategy::run::Shown;
 use crate::strategy::{Judged, Origin};
 use crate::timeline::{Cause, OpenCall};
 use crate::wire::item::{ItemKind, Items};
+use crate::wire::refusal::RefusalKind;
 
 /// What happened to the call that a request is refused for, step by step.
 pub fn story(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<String> {
@@ -55,6 +56,9 @@ pub fn story(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<Stri
                 "{who} carries an output for {}, but no such call   {refused}",
                 safe(id)
             )
+        }
+        None if fault.kind == RefusalKind::ItemWithoutReasoning => {
+            format!("{who} carries an item without the reasoning that led to it   {refused}")
         }
         None if matches!(fault.place, Some(Place::Response(_))) => {
             format!("{who} goes on from a response that is not stored   {refused}")
@@ -133,13 +137,21 @@ pub fn items_of(request: &Judged, report: &SessionReport, paint: Paint) -> Vec<S
         } else if last.is_some_and(|last| last.position + 1 < shown.position) {
             lines.push("     ⋮".to_owned());
         }
-        lines.push(line_of(shown, items, report.labels.get(&shown.item), paint));
+        let label = report.labels.get(&shown.item);
+        let fault = request.refusal.map(|fault| fault.kind);
+        lines.push(line_of(shown, fault, items, label, paint));
         last = Some(*shown);
     }
     lines
 }
 
-fn line_of(shown: &Shown, items: &Items, label: Option<&Label>, paint: Paint) -> String {
+fn line_of(
+    shown: &Shown,
+    fault: Option<RefusalKind>,
+    items: &Items,
+    label: Option<&Label>,
+    paint: Paint,
+) -> String {
     let what = if items.get(shown.item).is_none() {
         let text = label.map_or(String::new(), |label| safe(&label.text));
         format!("message user  {text}  (the probe)")
@@ -150,10 +162,11 @@ fn line_of(shown: &Shown, items: &Items, label: Option<&Label>, paint: Paint) ->
             label,
         )
     };
-    let mark = match shown.kind {
+    let mark = match (fault, shown.kind) {
         _ if !shown.at_fault => "",
-        kind if kind.is_call() => "   ← no output",
-        kind if kind.is_output() => "   ← no call",
+        (Some(RefusalKind::ItemWithoutReasoning), _) => "   ← without its reasoning",
+        (Some(RefusalKind::MissingOutput), kind) if kind.is_call() => "   ← no output",
+        (Some(RefusalKind::OrphanOutput), kind) if kind.is_output() => "   ← no call",
         _ => "   ← at fault",
     };
     let mark = if mark.is_empty() {

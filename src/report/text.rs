@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::picture;
 use super::safe;
 use super::style::Paint;
+use crate::check::Severity;
 use crate::contract::Outcome;
 use crate::ids::CallKey;
 use crate::replay::SessionReport;
@@ -57,8 +58,25 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
     if all.len() > 1 || first.strategy != Strategy::None {
         strategies(&mut out, &all, items, paint);
     }
+    beside(&mut out, report, paint, verbose);
     problems(&mut out, &report.session, paint);
     out
+}
+
+/// What the client's own events and other sources show; what is merely worth knowing only if asked for.
+fn beside(out: &mut String, report: &SessionReport, paint: Paint, verbose: bool) {
+    let told: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|it| verbose || it.severity < Severity::Info)
+        .cloned()
+        .collect();
+    if !told.is_empty() {
+        let _ = writeln!(out, "\n{}", paint.heading("beside the wire"));
+        for line in super::check::findings(&report.path, &told, paint).lines() {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
 }
 
 fn plural(count: u32) -> &'static str {

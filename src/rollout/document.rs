@@ -14,10 +14,11 @@ use super::{Rollout, Step};
 use crate::ids::LineNo;
 use crate::wire::lenient::Text;
 use crate::wire::lines::{MAX_LINE, Problem, Reason};
+use crate::wire::raw::range_in;
 
 /// Whether a file that begins with these bytes is such a document: an object that begins with an object `session` or a list
 /// `items`.
-pub(super) fn begins(bytes: &[u8]) -> bool {
+pub fn begins(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let Some(rest) = bytes.trim_ascii_start().strip_prefix(b"{") else {
         return false;
@@ -88,6 +89,62 @@ impl<'de> serde::de::Visitor<'de> for RawItems<'_, 'de> {
             self.0.push(item);
         }
         Ok(())
+    }
+}
+
+/// The parts of a document as text.
+#[derive(Debug, Default)]
+pub struct Parts<'a> {
+    /// The object `session`.
+    pub session: Option<&'a str>,
+    /// The items, with the line on which each begins.
+    pub items: Vec<(LineNo, &'a str)>,
+    /// What stands behind the last item that could be read, where the document is damaged there, and its line.
+    pub torn: Option<(LineNo, &'a str)>,
+}
+
+/// The parts of the document in `text`; of a damaged one those in front of the damage.
+pub fn parts(text: &str) -> Parts<'_> {
+    #[derive(Default)]
+    struct Raw<'a> {
+        session: Option<&'a RawValue>,
+        items: Vec<&'a RawValue>,
+    }
+    impl<'de> Fields<'de> for Raw<'de> {
+        fn field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+            match key {
+                "session" => self.session = Some(map.next_value()?),
+                "items" => map.next_value_seed(RawItems(&mut self.items))?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        }
+    }
+    let mut raw = Raw::default();
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = Object(&mut raw)
+        .deserialize(&mut deserializer)
+        .and_then(|_| deserializer.end());
+    let mut places = Places::new(text);
+    let items: Vec<(LineNo, &str)> = raw
+        .items
+        .into_iter()
+        .map(|item| (places.of(item).0, item.get()))
+        .collect();
+    let torn = read.is_err().then(|| {
+        let last = items.last().map(|(_, item)| *item);
+        let last = last.or(raw.session.map(RawValue::get));
+        let end = last
+            .and_then(|last| range_in(text, last))
+            .map_or(0, |range| range.end);
+        let (before, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+        let line = memchr::memchr_iter(b'\n', before.as_bytes()).count() as LineNo + 1;
+        (line, rest)
+    });
+    Parts {
+        session: raw.session.map(RawValue::get),
+        items,
+        torn,
     }
 }
 

@@ -1,7 +1,13 @@
 //! What an `event_msg` line says, as far as it bears on turns and tools.
 
-use super::line::{EventItem, Payload};
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::fields::snippet;
+use super::line::{EventItem, Line, Payload};
 use super::{AbortReason, Rollout, Step};
+use crate::events::{How, ItemIs, Log, Source, Told, What, item_is, tool_name};
 use crate::ids::{CallKey, LineNo};
 use crate::wire::item::{Family, Items};
 use crate::wire::lines::{Problem, Reason};
@@ -19,7 +25,10 @@ pub(super) fn add(rollout: &mut Rollout, payload: &Payload<'_>, line: LineNo) {
                 });
                 Some(Step::TurnComplete(line, error))
             }
-            "turn_aborted" => Some(Step::TurnAborted(line, reason(payload))),
+            "turn_aborted" => Some(Step::TurnAborted(
+                line,
+                AbortReason::of(payload.reason.as_deref()),
+            )),
             "thread_rolled_back" => {
                 let Some(turns) = payload.num_turns else {
                     rollout.problems.push(Problem {
@@ -53,14 +62,91 @@ pub(super) fn add(rollout: &mut Rollout, payload: &Payload<'_>, line: LineNo) {
     rollout.steps.extend(step);
 }
 
-fn reason(payload: &Payload<'_>) -> AbortReason {
-    match payload.reason.as_deref() {
-        Some("interrupted") => AbortReason::Interrupted,
-        Some("replaced") => AbortReason::Replaced,
-        Some("review_ended") => AbortReason::ReviewEnded,
-        Some("budget_limited") => AbortReason::BudgetLimited,
-        _ => AbortReason::Unknown,
+/// Notes what a line says of turns, tools and messages. Lines that say nothing of them are passed over.
+pub(super) fn tell(log: &mut Log, line: &Line<'_>, payload: &Payload<'_>, number: LineNo) {
+    let name = match line.item.head.kind.as_deref() {
+        Some("token_usage_record") => "token_usage_record",
+        _ => payload.item.head.kind.as_deref().unwrap_or(""),
+    };
+    let mut told = Told::new(Source::Rollout, false, name);
+    told.what = match name {
+        "task_started" | "turn_started" => What::TurnStarted,
+        "task_complete" | "turn_complete" if payload.error.is_some() => {
+            What::TurnEnded(How::Failed)
+        }
+        "task_complete" | "turn_complete" => What::TurnEnded(How::Complete),
+        "turn_aborted" => {
+            let reason = AbortReason::of(payload.reason.as_deref());
+            What::TurnEnded(How::Aborted(reason))
+        }
+        "user_message" => {
+            told.text = payload.message.and_then(text);
+            What::MessageShown
+        }
+        "agent_message" => {
+            told.text = payload.message.and_then(text);
+            What::AgentText
+        }
+        "error" => What::Error,
+        "context_compacted" => What::Compacted,
+        "token_usage_record" => {
+            told.id.clone_from(&payload.response_id);
+            What::Usage
+        }
+        "item_started" | "item_completed" => {
+            let item = &payload.event_item;
+            let ended = name == "item_completed";
+            match item_is(item.kind.as_deref().unwrap_or("")) {
+                ItemIs::Tool(kind) => {
+                    told.call.clone_from(&item.id);
+                    if ended {
+                        What::ToolEnded(kind, None)
+                    } else {
+                        What::ToolBegan(kind)
+                    }
+                }
+                ItemIs::User if ended => {
+                    told.text = item.content.and_then(first_text);
+                    What::MessageShown
+                }
+                ItemIs::Agent if ended => {
+                    let own = item.text.and_then(text);
+                    told.text = own.or_else(|| item.content.and_then(first_text));
+                    What::AgentText
+                }
+                _ => return,
+            }
+        }
+        name => match tool_name(name) {
+            Some((kind, began)) if payload.item.head.call_id.is_some() => {
+                if began {
+                    What::ToolBegan(kind)
+                } else {
+                    What::ToolEnded(kind, None)
+                }
+            }
+            _ => return,
+        },
+    };
+    if told.call.is_none() {
+        told.call.clone_from(&payload.item.head.call_id);
     }
+    told.turn.clone_from(&payload.turn_id);
+    let time = line.timestamp.as_deref();
+    log.push(&told, number, time.and_then(crate::wire::when::micros), 0);
+}
+
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    snippet(raw.get())
+}
+
+/// The first text of a list of parts.
+fn first_text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let parts = crate::wire::raw::array(raw.get())?;
+    parts.into_iter().find_map(|part| {
+        let part = crate::wire::raw::Object::read(part.get())?;
+        text(part.get("text")?)
+    })
 }
 
 fn call(items: &mut Items, payload: &Payload<'_>) -> Option<CallKey> {

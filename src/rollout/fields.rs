@@ -196,7 +196,7 @@ fn four_digits(rest: &mut std::str::Chars<'_>) -> Option<u32> {
 /// Writes `\ufffd` for every `\uXXXX` that is half of a surrogate pair without its other half.
 ///
 /// JavaScript writes such escapes and serde refuses them wherever it has to build the string.
-pub(super) fn mend_surrogates(text: &str) -> String {
+pub(crate) fn mend_surrogates(text: &str) -> String {
     let mut mended = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {

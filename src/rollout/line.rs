@@ -92,6 +92,9 @@ impl ItemText<'_> {
 pub(super) struct EventItem<'a> {
     pub(super) kind: Word<'a>,
     pub(super) id: Word<'a>,
+    /// `content` or `text`: where a message of the item stands.
+    pub(super) content: Option<&'a RawValue>,
+    pub(super) text: Option<&'a RawValue>,
 }
 
 impl<'de> Fields<'de> for EventItem<'de> {
@@ -99,6 +102,8 @@ impl<'de> Fields<'de> for EventItem<'de> {
         match key {
             "type" => self.kind = text(map)?,
             "id" => self.id = text(map)?,
+            "content" => self.content = Some(map.next_value()?),
+            "text" => self.text = Some(map.next_value()?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -114,6 +119,7 @@ pub(super) struct MetaText<'a> {
     pub(super) cli_version: Word<'a>,
     pub(super) history_mode: Word<'a>,
     pub(super) own_history_from: Option<u64>,
+    pub(super) recovered: bool,
     base: BaseText<'a>,
 }
 
@@ -174,7 +180,10 @@ pub(super) struct Payload<'a> {
     pub(super) error: Word<'a>,
     pub(super) event_item: EventItem<'a>,
     pub(super) response_id: Word<'a>,
-    pub(super) message: bool,
+    /// `message`, whatever it is.
+    pub(super) message: Option<&'a RawValue>,
+    pub(super) turn_id: Word<'a>,
+    pub(super) thread_id: Word<'a>,
     pub(super) replacement: Option<Vec<ItemText<'a>>>,
     pub(super) meta: Option<Box<MetaText<'a>>>,
 }
@@ -196,10 +205,9 @@ impl<'de> Fields<'de> for Payload<'de> {
                 map.next_value_seed(Object(&mut self.event_item))?;
             }
             "response_id" => self.response_id = text(map)?,
-            "message" => {
-                self.message = true;
-                return Ok(false);
-            }
+            "message" => self.message = Some(map.next_value()?),
+            "turn_id" => self.turn_id = text(map)?,
+            "thread_id" => self.thread_id = text(map)?,
             "replacement_history" => {
                 let mut items = Vec::new();
                 self.replacement = map.next_value_seed(Array(&mut items))?.then_some(items);
@@ -207,6 +215,7 @@ impl<'de> Fields<'de> for Payload<'de> {
             "forked_from_id" => self.meta().forked_from = text(map)?,
             "parent_thread_id" => self.meta().parent_thread = text(map)?,
             "originator" => self.meta().originator = text(map)?,
+            "recovered_by" => self.meta().recovered = text(map)?.is_some(),
             "cli_version" => self.meta().cli_version = text(map)?,
             "history_mode" => self.meta().history_mode = text(map)?,
             "subagent_history_start_ordinal" => {

@@ -1,7 +1,7 @@
 //! What a line is, and what a file is that begins with it.
 
 use super::Era;
-use super::line::Line;
+use super::line::{Line, PreviousText};
 use crate::wire::item::ItemKind;
 
 /// What a line is, as far as its shape tells.
@@ -131,6 +131,38 @@ pub fn sniff(line: &[u8]) -> Option<Era> {
         return Some(Era::E0);
     }
     Line::read(text).ok().and_then(|line| line.era())
+}
+
+/// What one line of a rollout is, by its shape alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `{timestamp,type,payload}` (E3, E4); the field whose shape makes Codex skip the line, if there is one.
+    Envelope(Option<&'static str>),
+    /// A bare meta line (E1, E2).
+    Meta,
+    /// A bare item (E1, E2); the field whose shape makes Codex skip the line, if there is one.
+    Item(Option<&'static str>),
+    /// A state line (E2), and whether it names a response.
+    State(bool),
+    /// Anything else.
+    Other,
+}
+
+/// The shape of a line that is one JSON value; `None` if it is not.
+pub fn shape(text: &str) -> Option<Shape> {
+    let line = Line::read(text).ok()?;
+    Some(match line.sort() {
+        Sort::Envelope => {
+            let item = line.item.head.kind.as_deref() == Some("response_item");
+            let payload = line.payload.as_ref().filter(|_| item);
+            Shape::Envelope(payload.and_then(|payload| payload.item.unreadable_field()))
+        }
+        Sort::BareMeta => Shape::Meta,
+        Sort::BareItem => Shape::Item(line.item.unreadable_field()),
+        Sort::State => Shape::State(matches!(line.previous, PreviousText::Response(_))),
+        Sort::Foreign(_) | Sort::Unknown if line.item.head.role.is_some() => Shape::Item(None),
+        Sort::Document | Sort::Foreign(_) | Sort::Unknown => Shape::Other,
+    })
 }
 
 #[cfg(test)]

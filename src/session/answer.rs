@@ -88,7 +88,7 @@ impl Open {
 
     fn fold_frame(&mut self, frame: &Frame) {
         if let Some(data) = &frame.data {
-            self.fold.data(data);
+            self.fold.named(frame.event.as_deref(), data);
         }
     }
 

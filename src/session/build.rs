@@ -6,7 +6,7 @@ use super::Client;
 use super::answer::{Open, Style};
 use super::clients::client_of;
 use super::exchange::{
-    EndCause, Exchange, NO_LANE, Origin, Purpose, Recording, Request, Transport,
+    EndCause, Exchange, Mark, Milestone, NO_LANE, Origin, Purpose, Recording, Request, Transport,
 };
 use super::fingerprint;
 use super::label::Label;
@@ -15,6 +15,7 @@ use super::refused::{of_stream, read_refusal};
 use super::tree::Node;
 use super::turns;
 use crate::ids::{self, ItemIndex, LineNo, ResponseKey};
+use crate::wire::event::{self, ResponseFold};
 use crate::wire::item::{Item, ItemHead};
 use crate::wire::lines::{Problem, Reason};
 use crate::wire::request::RequestHead;
@@ -309,6 +310,7 @@ impl Builder {
         };
         exchange.end_line = if cause.is_some() { line } else { 0 };
         let answer = &mut exchange.answer;
+        answer.marks = marks_of(&open.fold, &answer.done, &half);
         answer.half = half;
         answer.end = cause;
         answer.terminal = open.fold.terminal;
@@ -451,4 +453,34 @@ impl Builder {
             *slot = client_of(seen.headers);
         }
     }
+}
+
+/// The marks of an answer, in terms of its items.
+fn marks_of(fold: &ResponseFold, done: &[ItemIndex], half: &[ItemIndex]) -> Vec<Mark> {
+    let mut begun: BTreeMap<u32, ItemIndex> = BTreeMap::new();
+    for (began, item) in fold.half_begun().iter().zip(half) {
+        begun.insert(*began, *item);
+    }
+    for mark in &fold.marks {
+        if let event::Milestone::Done(at, Some(began)) = mark.what
+            && let Some(item) = done.get(at as usize)
+        {
+            begun.insert(began, *item);
+        }
+    }
+    let what = |what| match what {
+        event::Milestone::Named => Some(Milestone::Named),
+        event::Milestone::Begun(began) => begun.get(&began).map(|item| Milestone::Begun(*item)),
+        event::Milestone::Done(at, _) => done.get(at as usize).map(|item| Milestone::Done(*item)),
+        event::Milestone::Over => Some(Milestone::Over),
+    };
+    let marks = fold.marks.iter();
+    marks
+        .filter_map(|mark| {
+            Some(Mark {
+                event: mark.event,
+                what: what(mark.what)?,
+            })
+        })
+        .collect()
 }

@@ -3,6 +3,7 @@
 use super::Client;
 use super::label::Label;
 use super::tree::{Node, Tree};
+use crate::events::Log;
 use crate::ids::{Interner, ItemIndex, LineNo, ResponseKey};
 use crate::wire::item::Items;
 use crate::wire::lines::Problem;
@@ -38,6 +39,9 @@ pub struct Recording {
     pub conversations: Interner,
     /// Lines that are neither requests nor answers, in file order.
     pub notes: Vec<Note>,
+    /// What the lines beside the wire say: client events, and rollout lines as far as they tell of turns, tools and
+    /// messages.
+    pub events: Log,
     /// What could not be read as it should be.
     pub problems: Vec<Problem>,
     /// How many lines the file has.
@@ -87,6 +91,8 @@ pub struct Header {
     pub recorder: Option<String>,
     /// The endpoint that was recorded.
     pub upstream: Option<String>,
+    /// The command that was recorded.
+    pub command: Vec<String>,
     /// What kind of log it was converted from, if it was.
     pub converted_from: Option<String>,
     /// What that log did not hold, in words.
@@ -103,6 +109,8 @@ pub enum Origin {
     Converted,
     /// A bare request body or item array: one request, no answer.
     Request,
+    /// A client's event log: no request at all.
+    Events,
 }
 
 /// The lane of an exchange that belongs to no conversation (a list of models, an analytics call): no index of
@@ -223,6 +231,30 @@ pub struct Answer {
     pub events: u32,
     /// Whether sequence numbers had a gap or went backwards.
     pub bad_sequence: bool,
+    /// The events that changed what the client holds, in order; none where the answer came in one piece.
+    pub marks: Vec<Mark>,
+}
+
+/// An event that changes what a client holds of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its place in the stream, from 0.
+    pub event: u32,
+    /// What it brings.
+    pub what: Milestone,
+}
+
+/// What a [`Mark`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// The response has an id.
+    Named,
+    /// An item begins. Where it is finished later, it is that item.
+    Begun(ItemIndex),
+    /// The next item of [`Answer::done`] is finished.
+    Done(ItemIndex),
+    /// The response says that it is over.
+    Over,
 }
 
 /// A recorded refusal.
@@ -253,8 +285,15 @@ pub enum EndCause {
 }
 
 impl Answer {
-    /// Whether the stream was broken off before it said that it is over.
+    /// Whether the stream was broken off before it said that it is over. An answer of which a log holds no more than that
+    /// it was given is none.
     pub fn is_cut(&self) -> bool {
-        self.terminal.is_none() && self.refusal.is_none()
+        self.terminal.is_none() && self.refusal.is_none() && !self.is_only_told()
+    }
+
+    /// Whether a log says that there was an answer, and holds nothing of it.
+    fn is_only_told(&self) -> bool {
+        let accepted = self.status.is_some_and(|it| (200..300).contains(&it));
+        accepted && self.end == Some(EndCause::NotHeld) && self.events == 0 && self.done.is_empty()
     }
 }

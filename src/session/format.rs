@@ -212,6 +212,8 @@ line! {
         wire_bytes: Option<u64>,
         /// `Some(true)` if it could not be decoded and stands as it came.
         encoded: Option<bool>,
+        /// `Some(true)` if the log this is converted from holds what these events say, but not their bytes.
+        rebuilt: Option<bool>,
     }
 }
 

@@ -14,6 +14,7 @@ use super::exchange::{EndCause, Header, Note, NoteKind, Origin, Recording, Trans
 use super::format::cause_of;
 use super::lanes::Headers;
 use super::sniff::{Foreign, Kind, foreign, sniff};
+use crate::events;
 use crate::ids::LineNo;
 use crate::wire::lines::{Line, LineReader, Reason, Values, trim};
 use crate::wire::raw::{Object, string};
@@ -67,6 +68,7 @@ pub fn read<R: Read>(reader: R) -> Result<Recording, ReadError> {
     let mut state = State {
         builder: Builder::new(Origin::Recorded),
         bases: Bases::default(),
+        events: events::Reader::default(),
         known: false,
         requests: 0,
     };
@@ -89,6 +91,7 @@ pub fn read<R: Read>(reader: R) -> Result<Recording, ReadError> {
 struct State {
     builder: Builder,
     bases: Bases,
+    events: events::Reader,
     /// Whether a line of a recording was seen.
     known: bool,
     requests: u32,
@@ -218,6 +221,7 @@ impl State {
                     _ => NoteKind::Unknown,
                 };
                 self.note(kind, object, line);
+                self.tells(kind, object, line);
                 true
             }
         };
@@ -240,6 +244,42 @@ impl State {
         });
     }
 
+    /// Takes what a line beside the wire says.
+    fn tells(&mut self, kind: NoteKind, object: &Object<'_>, line: LineNo) {
+        let log = &mut self.builder.recording.events;
+        let time = object.number("at_us").and_then(|it| i64::try_from(it).ok());
+        match kind {
+            NoteKind::ClientEvent => {
+                let Some(value) = object.value("value") else {
+                    return;
+                };
+                let source = object.text("source");
+                let source = source.as_deref().and_then(events::Source::by_name);
+                let inwards = object.text("direction").map(|it| it == "in");
+                for told in self.events.read(value, source, inwards) {
+                    log.push(&told, line, time, 0);
+                }
+            }
+            NoteKind::Rollout => {
+                let Some(value) = object.object("value") else {
+                    return;
+                };
+                let path = object.text("path").unwrap_or_default();
+                let Some(mut told) = events::rollout_line(&value) else {
+                    return;
+                };
+                let stream = log.stream_of(&path);
+                // a file is named for its thread
+                told.thread = thread_of(&path).map(std::borrow::Cow::Borrowed);
+                log.push(&told, line, time, stream);
+                if let Some(last) = log.events.last_mut() {
+                    last.own_line = object.small("line").unwrap_or(0);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn session(&mut self, object: &Object<'_>) -> Result<(), ReadError> {
         let format = object.number("format");
         if let Some(format) = format.filter(|it| *it > 1) {
@@ -254,6 +294,12 @@ impl State {
             created_at: text("created_at"),
             recorder: text("recorder"),
             upstream: text("upstream"),
+            command: object
+                .array("command")
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|raw| string(raw.get()).map(std::borrow::Cow::into_owned))
+                .collect(),
             converted_from: text("converted_from"),
             not_held: not_held
                 .into_iter()
@@ -304,7 +350,9 @@ impl State {
             path: object.text("path").as_deref().unwrap_or("/v1/responses"),
             headers: &headers,
             body: text.as_deref().map_or(Body::None, Body::Text),
-            whole: !lost && object.flag("body_complete") != Some(false),
+            whole: !lost
+                && object.flag("body_complete") != Some(false)
+                && object.flag("body_not_held") != Some(true),
             item_lines: &[],
         });
         true
@@ -324,6 +372,16 @@ impl State {
         let number = object.small("exchange");
         self.builder.frame(connection, number, &text, line)
     }
+}
+
+/// The thread of a rollout, by the UUID at the end of its name (codex.md 1.1).
+fn thread_of(path: &str) -> Option<&str> {
+    let name = path.strip_suffix(".zst").unwrap_or(path);
+    let stem = name
+        .strip_suffix(".jsonl")
+        .or_else(|| name.strip_suffix(".json"))?;
+    let id = stem.get(stem.len().checked_sub(36)?..)?;
+    uuid::Uuid::try_parse(id).is_ok().then_some(id)
 }
 
 /// The first text of the file is no JSON: only a recording cut inside its first line goes on.

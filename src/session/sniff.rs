@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::events::{self, Source};
+
 /// The kinds of sessions that are no rollouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -18,6 +20,8 @@ pub enum Kind {
     RequestBody,
     /// One array of items.
     ItemArray,
+    /// A client's event log.
+    EventLog(Source),
     /// None of these.
     Unknown,
 }
@@ -30,6 +34,7 @@ impl fmt::Display for Kind {
             Self::Exchanges => "a file of `{request,status,body}` lines",
             Self::RequestBody => "a request body",
             Self::ItemArray => "an array of items",
+            Self::EventLog(source) => source.words(),
             Self::Unknown => "nothing this program knows",
         })
     }
@@ -103,6 +108,9 @@ const REQUEST_MEMBERS: [&str; 9] = [
 /// Says what a session file is, by its first bytes (some kilobytes are enough).
 pub fn sniff(head: &[u8]) -> Kind {
     let text = begin(head);
+    if let Some(source) = events::sniff(head) {
+        return Kind::EventLog(source);
+    }
     if foreign(head).is_some() {
         return Kind::Unknown;
     }
@@ -362,6 +370,26 @@ mod tests {
             ),
             ("\u{feff} [ {\"role\":\"user\"}]", Kind::ItemArray),
             ("[]", Kind::ItemArray),
+            (
+                r#"{"type":"thread.started"}"#,
+                Kind::EventLog(Source::ExecJson),
+            ),
+            (
+                r#"{"id":"0","msg":{"type":"x"}}"#,
+                Kind::EventLog(Source::Proto),
+            ),
+            (
+                r#"{"ts":"x","dir":"meta","kind":"session_start"}"#,
+                Kind::EventLog(Source::TuiLog),
+            ),
+            (
+                r#"{"id":0,"method":"initialize","params":{}}"#,
+                Kind::EventLog(Source::AppServer),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#,
+                Kind::EventLog(Source::Mcp),
+            ),
             ("[1,2]", Kind::Unknown),
             ("hello", Kind::Unknown),
             ("", Kind::Unknown),
@@ -388,12 +416,6 @@ mod tests {
             ),
             (r#"{"error":{"message":"m"}}"#, Foreign::ErrorBody),
             (r#"{"model":"m","messages":[]}"#, Foreign::ChatRequest),
-            (r#"{"type":"thread.started"}"#, Foreign::ExecEvents),
-            (r#"{"id":"0","msg":{"type":"x"}}"#, Foreign::ProtoEvents),
-            (
-                r#"{"ts":"x","dir":"meta","kind":"session_start"}"#,
-                Foreign::TuiLog,
-            ),
             (
                 r#"{"timestamp":"x","type":"session_meta","payload":{"#,
                 Foreign::Rollout,

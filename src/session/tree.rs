@@ -24,6 +24,10 @@ struct Entry {
     before: Node,
     item: ItemIndex,
     depth: u32,
+    /// The first item of the sequence.
+    first: ItemIndex,
+    /// The sequence made last that goes on from here; the empty one if there is none.
+    next: Node,
 }
 
 /// The tree.
@@ -38,6 +42,8 @@ impl Default for Tree {
             before: Node::ROOT,
             item: ItemIndex(u32::MAX),
             depth: 0,
+            first: ItemIndex(u32::MAX),
+            next: Node::ROOT,
         };
         Self {
             entries: vec![root],
@@ -49,12 +55,59 @@ impl Tree {
     /// Returns the sequence `before` followed by `item`.
     pub fn push(&mut self, before: Node, item: ItemIndex) -> Node {
         let node = Node(self.entries.len() as u32);
+        let first = self.first(before).unwrap_or(item);
+        if let Some(entry) = self.entries.get_mut(before.0 as usize) {
+            entry.next = node;
+        }
         self.entries.push(Entry {
             before,
             item,
             depth: self.len(before) + 1,
+            first,
+            next: Node::ROOT,
         });
         node
+    }
+
+    /// The same; where this very sequence was the last one made from `before`, it is that one.
+    pub fn step(&mut self, before: Node, item: ItemIndex) -> Node {
+        let next = self.entries.get(before.0 as usize).map(|it| it.next);
+        match next.filter(|next| *next != Node::ROOT) {
+            Some(next) if self.pop(next) == Some((before, item)) => next,
+            _ => self.push(before, item),
+        }
+    }
+
+    /// The first item of a sequence.
+    pub fn first(&self, node: Node) -> Option<ItemIndex> {
+        self.entries
+            .get(node.0 as usize)
+            .filter(|entry| entry.depth > 0)
+            .map(|entry| entry.first)
+    }
+
+    /// The items of `node` behind the beginning that it shares with `other`, first to last.
+    pub fn items_apart(&self, node: Node, other: Node) -> Vec<ItemIndex> {
+        let mut found = Vec::new();
+        let (mut at, mut there) = (node, other);
+        while at != there {
+            let (here, over) = (self.len(at), self.len(there));
+            if here >= over {
+                let Some((before, item)) = self.pop(at) else {
+                    break;
+                };
+                found.push(item);
+                at = before;
+            }
+            if over >= here {
+                match self.pop(there) {
+                    Some((before, _)) => there = before,
+                    None => break,
+                }
+            }
+        }
+        found.reverse();
+        found
     }
 
     /// How many items a sequence has.
@@ -114,6 +167,14 @@ mod tests {
         assert_eq!(tree.items(ab), vec![ItemIndex(1), ItemIndex(2)]);
         assert_eq!(tree.items(ac), vec![ItemIndex(1), ItemIndex(3)]);
         assert_eq!(tree.nodes_since(a, ac), vec![(ac, ItemIndex(3))]);
+        assert_eq!(tree.items_apart(ab, ac), vec![ItemIndex(2)]);
+        assert_eq!(tree.items_apart(ab, Node::ROOT).len(), 2);
+        assert_eq!(tree.items_apart(a, ab), vec![]);
+        assert_eq!(tree.first(ac), Some(ItemIndex(1)));
+        assert_eq!(
+            (tree.step(a, ItemIndex(3)), tree.step(ab, ItemIndex(9))),
+            (ac, Node(4))
+        );
         assert_eq!(tree.len(ac), 2);
         assert_eq!(tree.pop(Node::ROOT), None);
         assert!(tree.is_empty(Node::ROOT));

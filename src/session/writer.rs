@@ -90,6 +90,25 @@ impl<W: Write> Writer<W> {
         self.put(json)
     }
 
+    /// Writes a request whose body the log this is converted from does not hold. `told` is what that log says of it instead,
+    /// as JSON.
+    pub fn request_not_held(
+        &mut self,
+        mut line: RequestLine<'_>,
+        told: Option<&str>,
+    ) -> io::Result<()> {
+        line.at_us = self.time(line.at_us);
+        let mut json = to_json(&line)?;
+        json.truncate(json.len() - 1);
+        json.push_str(",\"body_not_held\":true");
+        if let Some(told) = told {
+            json.push_str(",\"told\":");
+            json.push_str(told);
+        }
+        json.push('}');
+        self.put(json)
+    }
+
     /// Writes the head of an answer.
     pub fn response(&mut self, mut line: ResponseLine<'_>) -> io::Result<()> {
         line.at_us = self.time(line.at_us);
@@ -113,6 +132,21 @@ impl<W: Write> Writer<W> {
             base64,
             wire_bytes,
             encoded: None,
+            rebuilt: None,
+        })
+    }
+
+    /// Writes events that say what the log this is converted from says; it does not hold the bytes themselves.
+    pub fn rebuilt_chunk(&mut self, exchange: u32, at_us: u64, text: &str) -> io::Result<()> {
+        let at_us = self.time(at_us);
+        self.line(&ChunkLine {
+            exchange,
+            at_us,
+            text: Some(text),
+            base64: None,
+            wire_bytes: None,
+            encoded: None,
+            rebuilt: Some(true),
         })
     }
 
@@ -126,6 +160,7 @@ impl<W: Write> Writer<W> {
             base64: Some(STANDARD.encode(bytes)),
             wire_bytes: None,
             encoded: Some(true),
+            rebuilt: None,
         })
     }
 

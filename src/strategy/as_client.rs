@@ -53,6 +53,10 @@ pub(crate) fn names_previous(rollout: &Rollout) -> bool {
 
 /// Whether an E3 file was written before #5473: by its version, else by its time.
 pub(crate) fn before_normalize(rollout: &Rollout) -> bool {
+    if rollout.meta.recovered {
+        // whoever wrote it, today's Codex is to go on with it
+        return false;
+    }
     match version(rollout) {
         Some(version) if version > (0, 0, 0) => version < NORMALIZE_VERSION,
         _ => rollout

@@ -30,6 +30,7 @@ pub(super) fn rebuild(rollout: &Rollout, options: &Options) -> Script {
         script: Script {
             items: rollout.items.clone(),
             budget: Budget::of(rollout),
+            chains: true,
             ..Script::default()
         },
         last: None,
@@ -202,6 +203,8 @@ impl Builder {
             complete: proven,
             done: Vec::new(),
             half: Vec::new(),
+            apart: false,
+            restarted: false,
         });
     }
 

@@ -3,6 +3,7 @@
 //! In front of each run of model-made items stood a request: its input is the effective history up to there. One ledger
 //! follows the file; no request is ever built, so the work is linear in the file.
 
+pub(super) mod forks;
 mod memo;
 
 use std::collections::BTreeSet;
@@ -34,42 +35,7 @@ pub(super) fn run(
     own: bool,
     keep: Keep,
 ) -> Run {
-    let mut runner = Runner {
-        rollout,
-        strategy,
-        own,
-        keep,
-        worlds,
-        ledger: Ledger::for_items(&rollout.items),
-        memory: Memory::default(),
-        run_from: 0,
-        told: Vec::new(),
-        judged: Vec::new(),
-        run_calls: Vec::new(),
-        in_run: false,
-        since_run: false,
-        response_over: false,
-        answered: true,
-        turn: 0,
-        user_line: None,
-        unanswered: None,
-        waiting: false,
-        in_turn: false,
-        silent_end: None,
-        ended: vec![false; rollout.items.call_count()],
-        false_calls: BTreeSet::new(),
-        lost: Vec::new(),
-        items_lost: 0,
-        real_outputs_kept: true,
-        pictured: false,
-        sent: 0,
-        budget: Budget::of(rollout),
-        clock: FixedClock::default(),
-        user: None,
-        memo: None,
-        nothing_injected: Arc::default(),
-        nothing_removed: Arc::default(),
-    };
+    let mut runner = Runner::new(rollout, strategy, worlds, own, keep);
     runner.walk();
     if options.probe != Probe::Never {
         runner.probe();
@@ -164,13 +130,63 @@ struct Runner<'a> {
     memo: Option<Memo>,
     nothing_injected: Arc<[Injected]>,
     nothing_removed: Arc<[u32]>,
+    /// What is asked beside the walk, if anything is.
+    forks: Option<Box<forks::Forks<'a>>>,
+}
+
+impl<'a> Runner<'a> {
+    fn new(
+        rollout: &'a Rollout,
+        strategy: Strategy,
+        worlds: WorldSet,
+        own: bool,
+        keep: Keep,
+    ) -> Self {
+        Self {
+            rollout,
+            strategy,
+            own,
+            keep,
+            worlds,
+            ledger: Ledger::for_items(&rollout.items),
+            memory: Memory::default(),
+            run_from: 0,
+            told: Vec::new(),
+            judged: Vec::new(),
+            run_calls: Vec::new(),
+            in_run: false,
+            since_run: false,
+            response_over: false,
+            answered: true,
+            turn: 0,
+            user_line: None,
+            unanswered: None,
+            waiting: false,
+            in_turn: false,
+            silent_end: None,
+            ended: vec![false; rollout.items.call_count()],
+            false_calls: BTreeSet::new(),
+            lost: Vec::new(),
+            items_lost: 0,
+            real_outputs_kept: true,
+            pictured: false,
+            sent: 0,
+            budget: Budget::of(rollout),
+            clock: FixedClock::default(),
+            user: None,
+            memo: None,
+            nothing_injected: Arc::default(),
+            nothing_removed: Arc::default(),
+            forks: None,
+        }
+    }
 }
 
 impl Runner<'_> {
     fn walk(&mut self) {
         let rollout = self.rollout;
         let mut effective = Effective::new(rollout.era);
-        for step in &rollout.steps {
+        for (at, step) in (0..).zip(&rollout.steps) {
             match step {
                 Step::Item(index) => self.before_item(*index),
                 Step::Meta(_) => self.boundary(),
@@ -196,6 +212,9 @@ impl Runner<'_> {
                         *ended = true;
                         let is_mended = |memo: &Memo| memo.mends(*call);
                         self.memo = self.memo.take().filter(|memo| !is_mended(memo));
+                        if let Some(forks) = &mut self.forks {
+                            forks.ended(*call);
+                        }
                     }
                 }
                 _ => {}
@@ -222,6 +241,9 @@ impl Runner<'_> {
                     self.waiting = false;
                     self.user_line = None;
                 }
+            }
+            if self.forks.is_some() {
+                self.fork_at(at);
             }
         }
     }
@@ -283,24 +305,26 @@ impl Runner<'_> {
                     self.memory.called(call, item.kind);
                 }
             }
-            Author::User => {
-                if let Some(line) = self.user_line {
-                    self.unanswered = Some(line);
-                }
-                self.boundary();
-                // a client that writes no aborts knows of an unfinished turn by the calls that this turn left
-                if self.memory.left_open(&self.ledger) {
-                    self.memory.over(true);
-                }
-                self.waiting = true;
-                self.turn += 1;
-                self.user_line = Some(item.line);
-            }
+            Author::User => self.before_user(item.line),
             Author::Client => {
                 self.since_run = true;
                 self.waiting |= item.kind.is_output();
             }
         }
+    }
+
+    fn before_user(&mut self, line: LineNo) {
+        if let Some(line) = self.user_line {
+            self.unanswered = Some(line);
+        }
+        self.boundary();
+        // a client that writes no aborts knows of an unfinished turn by the calls that this turn left
+        if self.memory.left_open(&self.ledger) {
+            self.memory.over(true);
+        }
+        self.waiting = true;
+        self.turn += 1;
+        self.user_line = Some(line);
     }
 
     /// Whether the next model-made item belongs to a new response. A client does not ask again while its tools run, so an
@@ -337,6 +361,9 @@ impl Runner<'_> {
     fn forget_places(&mut self) {
         self.memo = None;
         self.user = None;
+        if let Some(forks) = &mut self.forks {
+            forks.forget_places();
+        }
     }
 
     fn request(
@@ -399,7 +426,8 @@ impl Runner<'_> {
             loops: judgement.loops,
             shown,
         };
-        if self.keep == Keep::All || tells_more(&judged, self.judged.last()) {
+        let aside = self.forks.as_ref().is_some_and(|forks| forks.asking);
+        if aside || self.keep == Keep::All || tells_more(&judged, self.judged.last()) {
             self.judged.push(judged);
         }
     }
@@ -486,23 +514,21 @@ impl Runner<'_> {
         for made_up in injected.iter().filter(|made_up| made_up.is_false) {
             self.false_calls.insert(made_up.call);
         }
-        if !edits.removed.is_empty() && self.lost.is_empty() {
+        // what is asked beside the walk is told apart
+        let aside = self.forks.as_ref().is_some_and(|forks| forks.asking);
+        let counted = if aside { &[][..] } else { &edits.removed[..] };
+        if !counted.is_empty() && self.lost.is_empty() {
             self.lost = vec![false; self.rollout.items.len()];
         }
-        for &position in &edits.removed {
-            if let Some(slot) = self.ledger.slot(position) {
-                if let Some(lost) = self.lost.get_mut(slot.item.0 as usize) {
-                    self.items_lost += u32::from(!*lost);
-                    *lost = true;
-                }
-                let answers = slot
-                    .call()
-                    .is_some_and(|call| !self.ledger.pair(call).is_orphan());
-                if slot.kind.is_output() && answers && !slot.flags.has(Flags::ABORTED) {
-                    self.real_outputs_kept = false;
-                }
+        for &position in counted {
+            if let Some(slot) = self.ledger.slot(position)
+                && let Some(lost) = self.lost.get_mut(slot.item.0 as usize)
+            {
+                self.items_lost += u32::from(!*lost);
+                *lost = true;
             }
         }
+        self.real_outputs_kept &= self.keeps_real(counted);
         let mut removed = self.nothing_removed.clone();
         if !edits.removed.is_empty() {
             removed = edits.removed.into();
@@ -516,6 +542,18 @@ impl Runner<'_> {
             injected,
             removed,
         }
+    }
+
+    /// Whether no item at these places is the real output of a call that stands in the history.
+    fn keeps_real(&self, removed: &[u32]) -> bool {
+        removed.iter().all(|position| {
+            self.ledger.slot(*position).is_none_or(|slot| {
+                let answers = slot
+                    .call()
+                    .is_some_and(|call| !self.ledger.pair(call).is_orphan());
+                !(slot.kind.is_output() && answers && !slot.flags.has(Flags::ABORTED))
+            })
+        })
     }
 
     /// Calls answered since the last response began: a client that chains sends those outputs with this request.

@@ -46,6 +46,12 @@ impl Memory {
         self.aborts.push((call, kind));
     }
 
+    /// Every call that is noted.
+    pub(super) fn noted(&self) -> impl Iterator<Item = CallKey> {
+        let all = self.pending.iter().chain(&self.aborts).chain(&self.carried);
+        all.map(|(call, _)| *call)
+    }
+
     /// Whether a call that was noted since the turn began has no output.
     pub(super) fn left_open(&self, ledger: &Ledger) -> bool {
         let mut noted = self.aborts.iter();

@@ -1,12 +1,14 @@
 //! The requests of a session one by one, with what is known of their answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::retries::Budget;
 use super::run::Origin;
 use super::{Options, Probe};
 use crate::endpoint::Incoming;
 use crate::ids::{ItemIndex, LineNo, ResponseKey};
+use crate::ledger::Led;
 use crate::session::exchange::{
     Exchange, Purpose, RecordedRefusal, Recording, Terminal, Transport,
 };
@@ -25,6 +27,10 @@ pub(super) struct Script {
     /// What the client spends on a refused request that was rebuilt.
     pub(super) budget: Budget,
     pub(super) explained: bool,
+    /// The reasoning that led to items of stored answers.
+    pub(super) led: Arc<Led>,
+    /// Whether the client is known to chain, whatever its requests show.
+    pub(super) chains: bool,
 }
 
 /// One request.
@@ -54,6 +60,10 @@ pub(super) struct Ask {
     pub(super) complete: bool,
     pub(super) done: Vec<ItemIndex>,
     pub(super) half: Vec<ItemIndex>,
+    /// Whether it is asked beside the session: told apart from the request it may repeat.
+    pub(super) apart: bool,
+    /// Whether the client was started again before it: what it kept in memory is gone.
+    pub(super) restarted: bool,
 }
 
 impl Script {
@@ -77,11 +87,33 @@ impl Script {
             places.insert(index as u32, script.asks.len());
             script.asks.push(ask_of(exchange, attempt_of));
         }
+        script.led = Arc::new(led(&script));
         if options.probe == Probe::Always {
             add_probes(&mut script);
         }
         script
     }
+}
+
+/// Which reasoning led to which item, as far as answers say that the server stored (responses-api.md 2.3).
+fn led(script: &Script) -> Led {
+    let mut led = Led::new();
+    let stored = script
+        .asks
+        .iter()
+        .filter(|ask| ask.incoming.store && ask.complete);
+    for pair in stored.flat_map(|ask| ask.done.windows(2)) {
+        if let &[before, behind] = pair
+            && let (Some(reasoning), Some(item)) =
+                (script.items.get(before), script.items.get(behind))
+            && reasoning.kind == ItemKind::Reasoning
+            && item.kind != ItemKind::Reasoning
+            && let (Some(reasoning), Some(item)) = (reasoning.id, item.id)
+        {
+            led.insert(item, (reasoning, before));
+        }
+    }
+    led
 }
 
 fn ask_of(exchange: &Exchange, attempt_of: Option<usize>) -> Ask {
@@ -114,6 +146,8 @@ fn ask_of(exchange: &Exchange, attempt_of: Option<usize>) -> Ask {
         complete: matches!(answer.terminal, Some(Terminal::Completed)),
         done: answer.done.clone(),
         half: answer.half.clone(),
+        apart: false,
+        restarted: false,
     }
 }
 

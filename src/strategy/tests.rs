@@ -1,6 +1,7 @@
 //! Strategies against servers, clients and judges that are written down once more.
 
 mod hidden;
+mod interrupt;
 mod originals;
 mod recordings;
 mod rollouts;

@@ -1,5 +1,6 @@
 //! Running a session whose requests are known one by one: recordings, and chains rebuilt from state lines.
 
+pub(super) mod forks;
 mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use crate::clock::{Clock, FixedClock};
 use crate::contract::{Outcome, WorldSet};
 use crate::endpoint::{Context, Cursor, Endpoint, References};
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
+use crate::ledger::Led;
 use crate::session::exchange::Recording;
 use crate::session::tree::{Node, Tree};
 use crate::wire::item::{Flags, Item, Items};
@@ -59,9 +61,20 @@ struct Lane {
     finished: BTreeSet<CallKey>,
     /// Cursors over the server's contexts, one per server.
     held: [Cursor; 3],
+    /// The input of its last request.
+    input: Option<Node>,
+    /// Its last response that was complete.
+    last: Option<ResponseKey>,
 }
 
 impl Lane {
+    fn knowing(led: &Arc<Led>) -> Self {
+        Self {
+            held: [(), (), ()].map(|()| Cursor::knowing(Arc::clone(led))),
+            ..Self::default()
+        }
+    }
+
     /// Notes what of a request's context is not on file: a whole history holds nothing else, others go on from there.
     fn hides(&mut self, found: &StateFault, whole: bool) {
         if whole {
@@ -71,6 +84,16 @@ impl Lane {
         self.hidden.partial |= found.partial;
         self.hidden.unknown_reference |= found.unknown_reference;
     }
+}
+
+/// A request and what it means.
+struct Arrived {
+    contexts: [Context; 3],
+    /// The history as the client knows it, the request's own items included.
+    logical: Node,
+    new_turn: bool,
+    /// Whether the request carries all of that history itself.
+    whole: bool,
 }
 
 struct Runner<'a> {
@@ -135,27 +158,46 @@ impl<'a> Runner<'a> {
     }
 
     fn ask(&mut self, ask: &Ask) {
+        let mut lane = self
+            .lanes
+            .remove(&ask.incoming.lane)
+            .unwrap_or_else(|| Lane::knowing(&self.script.led));
+        let arrived = self.arrive(ask, &mut lane);
+        if ask.proven {
+            self.push_proven(ask, self.endpoint.tree.len(ask.incoming.input));
+        } else {
+            self.judge(ask, &mut lane, &arrived);
+        }
+        self.remember_answer(ask, &mut lane, &arrived);
+        self.lanes.insert(ask.incoming.lane, lane);
+    }
+
+    /// Looks up what a request means, and brings its lane up to it.
+    fn arrive(&mut self, ask: &Ask, lane: &mut Lane) -> Arrived {
         let script = self.script;
         let get = |index: ItemIndex| script.items.get(index).copied();
+        if ask.restarted {
+            lane.memory = Memory::default();
+        }
         let contexts = self.endpoint.contexts(&get, &ask.incoming);
-        let mut lane = self.lanes.remove(&ask.incoming.lane).unwrap_or_default();
-        let input = self.endpoint.tree.items(ask.incoming.input);
         let new_turn = ask.attempt_of.is_none() && lane.turn != Some(ask.turn);
         lane.turn = Some(ask.turn);
-        let whole = self.remember_request(ask, &mut lane, &input);
-        let sent = input.iter().filter_map(|index| script.items.get(*index));
+        let whole = self.remember_request(ask, lane);
+        let input = ask.incoming.input;
+        let before = lane.input.replace(input).unwrap_or(Node::ROOT);
+        // what it has in common with the lane's last input was seen then
+        let sent = self.endpoint.tree.items_apart(input, before);
+        let sent = sent.iter().filter_map(|index| script.items.get(*index));
         let real = sent.filter(|item| item.kind.is_output() && !item.flags.has(Flags::ABORTED));
         lane.finished.extend(real.filter_map(|item| item.call));
         let [context, ..] = &contexts;
         lane.hides(&StateFault::of(context, None, true), whole);
-        let logical = lane.logical.unwrap_or(ask.incoming.input);
-        if ask.proven {
-            self.push_proven(ask, input.len() as u32);
-        } else {
-            self.judge(ask, &mut lane, &contexts, logical, &input, new_turn, whole);
+        Arrived {
+            contexts,
+            logical: lane.logical.unwrap_or(input),
+            new_turn,
+            whole,
         }
-        self.remember_answer(ask, &mut lane, &contexts, logical, new_turn);
-        self.lanes.insert(ask.incoming.lane, lane);
     }
 
     fn push_proven(&mut self, ask: &Ask, input_items: u32) {
@@ -164,23 +206,16 @@ impl<'a> Runner<'a> {
         self.judged.push(blank(ask, input_items, Outcome::Accepted));
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one request, used once"
-    )]
-    fn judge(
-        &mut self,
-        ask: &Ask,
-        lane: &mut Lane,
-        contexts: &[Context; 3],
-        logical: Node,
-        input: &[ItemIndex],
-        new_turn: bool,
-        whole: bool,
-    ) {
+    fn judge(&mut self, ask: &Ask, lane: &mut Lane, arrived: &Arrived) {
+        let Arrived {
+            contexts,
+            logical,
+            new_turn,
+            whole,
+        } = arrived;
+        let (logical, new_turn, whole) = (*logical, *new_turn, *whole);
         let script = self.script;
         let get = |index: ItemIndex| script.items.get(index).copied();
-        let answered = answered_by(&script.items, input);
         let tree = &self.endpoint.tree;
         let Lane {
             cursor,
@@ -192,6 +227,12 @@ impl<'a> Runner<'a> {
         } = lane;
         let references = &self.references;
         let known = |index: ItemIndex| references.get(&script.items, index);
+        let answered = match self.strategy {
+            Strategy::PendingAborts | Strategy::PendingIds => {
+                answered_of(tree, &get, held, contexts, memory)
+            }
+            _ => BTreeSet::new(),
+        };
         let ledger = cursor.go(tree, &known, logical);
         let view = View {
             sees_all: !hidden.unknown,
@@ -264,7 +305,7 @@ impl<'a> Runner<'a> {
         let input_items = if on_history {
             ledger.len()
         } else {
-            input.len() as u32
+            self.endpoint.tree.len(ask.incoming.input)
         };
         let changed = on_history || !judgement.edits.is_empty();
         let mut pictured = Vec::new();
@@ -307,6 +348,7 @@ impl<'a> Runner<'a> {
         };
         let first = ask
             .attempt_of
+            .filter(|_| !ask.apart)
             .and_then(|first| self.of_ask.get(first).copied());
         if let Some(first_judged) = first.and_then(|first| self.judged.get_mut(first)) {
             let attempts = first_judged.attempts + judged.attempts;
@@ -379,6 +421,27 @@ fn sent_variants<'a>(
         edits: plan.front_edits(context.held),
         state: StateFault::of(context, ask.incoming.previous, ask.incoming.store),
     })
+}
+
+/// The calls in a client's memory that a request's own input answers.
+fn answered_of(
+    tree: &Tree,
+    get: &dyn Fn(ItemIndex) -> Option<Item>,
+    held: &mut [Cursor; 3],
+    contexts: &[Context; 3],
+    memory: &Memory,
+) -> BTreeSet<CallKey> {
+    let ([context, ..], [cursor, ..]) = (contexts, held);
+    let mut noted = memory.noted().peekable();
+    if noted.peek().is_none() {
+        return BTreeSet::new();
+    }
+    let ledger = cursor.go(tree, get, context.node);
+    let answers = |call: &CallKey| {
+        let mut uses = ledger.uses(*call);
+        uses.any(|(position, slot)| position >= context.held && slot.kind.is_output())
+    };
+    noted.filter(answers).collect()
 }
 
 /// The calls that a request's own input answers.

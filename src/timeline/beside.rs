@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::entry::NONE;
+use super::index::Ask;
 use super::state::Happened;
+use crate::events::{self, Answerer, AskKind, Log, Story};
 use crate::wire::raw::Object;
 
 /// What such a line says.
@@ -14,8 +17,6 @@ pub(super) struct Told {
     pub(super) happened: Option<Happened>,
     /// Whether it says that the turn was aborted.
     pub(super) interrupt: bool,
-    /// A question, or its answer, of the client with whoever drives it.
-    pub(super) ask: Option<(Asking, String, bool)>,
 }
 
 /// What is asked for beside calls.
@@ -25,6 +26,10 @@ pub enum Asking {
     Approval,
     /// An end of the turn; the client answers.
     Interrupt,
+    /// Something that the user or an MCP server is asked; whoever drives the client answers.
+    UserInput,
+    /// The output of a tool that whoever drives the client runs.
+    Tool,
 }
 
 impl Asking {
@@ -33,11 +38,13 @@ impl Asking {
         match self {
             Self::Approval => "approval",
             Self::Interrupt => "interrupt",
+            Self::UserInput => "user_input",
+            Self::Tool => "tool",
         }
     }
 }
 
-/// Reads a `rollout_file`, `rollout` or `client_event` line.
+/// Reads a `rollout_file` or `rollout` line.
 pub(super) fn read(kind: &str, object: &Object<'_>) -> Told {
     let Some(value) = object.object("value") else {
         return Told {
@@ -50,11 +57,7 @@ pub(super) fn read(kind: &str, object: &Object<'_>) -> Told {
             ..Told::default()
         };
     };
-    if kind == "rollout" {
-        return rollout(&value);
-    }
-    let direction = object.text("direction");
-    client(&value, direction.as_deref() == Some("in"))
+    rollout(&value)
 }
 
 fn owned(text: Option<Cow<'_, str>>) -> Option<String> {
@@ -78,7 +81,6 @@ fn rollout(value: &Object<'_>) -> Told {
         name: name.into_owned(),
         call_id,
         happened,
-        ask: None,
     }
 }
 
@@ -92,94 +94,56 @@ fn phase(name: &str) -> Option<Happened> {
     }
 }
 
-/// A line of `codex proto`, `exec --json`, the app-server or an MCP server.
-fn client(value: &Object<'_>, inwards: bool) -> Told {
-    if let Some(message) = value.object("msg").or_else(|| value.object("op")) {
-        return proto(value, &message);
-    }
-    let method = value.text("method");
-    let params = value.object("params");
-    let id = value.get("id").map(|id| id.get().to_owned());
-    let Some(method) = method else {
-        if let Some(id) =
-            id.filter(|_| value.get("result").is_some() || value.get("error").is_some())
-        {
-            // what is answered to whoever drives the client can only be an interrupt here
-            let asking = if inwards {
-                Asking::Approval
-            } else {
-                Asking::Interrupt
-            };
-            return Told {
-                name: format!("answer {id}"),
-                ask: Some((asking, id, false)),
-                ..Told::default()
-            };
-        }
-        let item = value.object("item");
-        let name = value.text("type").unwrap_or_default();
-        let call_id =
-            item.and_then(|it| owned(it.text("call_id")).or_else(|| owned(it.text("id"))));
-        return Told {
-            happened: phase(&name),
-            interrupt: name == "turn.aborted",
-            name: name.into_owned(),
-            call_id,
-            ask: None,
-        };
-    };
-    let item = params.as_ref().and_then(|it| it.object("item"));
-    let call_id = params
-        .as_ref()
-        .and_then(|it| owned(it.text("itemId")).or_else(|| owned(it.text("callId"))))
-        .or_else(|| item.and_then(|it| owned(it.text("id"))));
-    let ask = id.and_then(|id| {
-        if !inwards && (method.ends_with("Approval") || method.starts_with("elicitation")) {
-            Some((Asking::Approval, id, true))
-        } else if inwards && method.ends_with("interrupt") {
-            Some((Asking::Interrupt, id, true))
-        } else {
-            None
-        }
-    });
-    Told {
-        happened: (method.starts_with("item/"))
-            .then(|| phase(&method))
-            .flatten(),
-        interrupt: method == "turn/aborted",
-        name: method.into_owned(),
-        call_id,
-        ask,
+/// What an event of the client's own log says of the call it names.
+pub(super) fn happened(what: events::What) -> Option<Happened> {
+    match what {
+        events::What::ToolBegan(_) => Some(Happened::ToolBegan),
+        events::What::ToolEnded(..) => Some(Happened::ToolEnded),
+        _ => None,
     }
 }
 
-fn proto(value: &Object<'_>, message: &Object<'_>) -> Told {
-    let name = message.text("type").unwrap_or_default();
-    let id = owned(value.text("id")).unwrap_or_default();
-    let ask = if name.ends_with("_approval_request") {
-        let id = owned(message.text("approval_id")).or_else(|| owned(message.text("call_id")));
-        Some((
-            Asking::Approval,
-            id.unwrap_or_else(|| owned(value.text("id")).unwrap_or_default()),
-            true,
-        ))
-    } else if name.ends_with("_approval") {
-        owned(message.text("id")).map(|id| (Asking::Approval, id, false))
-    } else if &*name == "interrupt" {
-        Some((Asking::Interrupt, id.clone(), true))
-    } else if &*name == "turn_aborted" {
-        // it carries the id of the turn, not that of the interrupt
-        Some((Asking::Interrupt, String::new(), false))
-    } else {
-        None
+/// The questions of a log with their answers; `entries` has the entry of each event.
+pub(super) fn asks(log: &Log, entries: &[u32]) -> Vec<Ask> {
+    let story = Story::of(log);
+    let entry = |event: usize| entries.get(event).copied().unwrap_or(NONE);
+    let id = |event: usize| {
+        let id = log.events.get(event).and_then(|it| it.id.or(it.call));
+        id.map_or_else(String::new, |it| log.text(it).to_owned())
     };
-    Told {
-        call_id: owned(message.text("call_id")),
-        happened: phase(&name).filter(|_| !name.starts_with("task_")),
-        interrupt: name == "turn_aborted",
-        name: name.into_owned(),
-        ask,
-    }
+    let end = |turn: Option<usize>| turn.and_then(|it| story.turns.get(it)?.ended);
+    let interrupts = story.interrupts.iter().map(|it| {
+        let closed = it.answered.or_else(|| end(it.turn));
+        Ask {
+            asking: Asking::Interrupt,
+            id: id(it.asked),
+            opened: entry(it.asked),
+            closed: closed.map_or(NONE, entry),
+            answerer: if closed.is_some() {
+                Answerer::Client
+            } else {
+                Answerer::Nobody
+            },
+        }
+    });
+    let asked = story.asks.iter().map(|it| {
+        let answered = it.answered.map(|(at, _)| at);
+        let closed = answered.or(it.resolved).or_else(|| end(it.turn));
+        Ask {
+            asking: match it.kind {
+                AskKind::Exec | AskKind::Patch | AskKind::Permissions => Asking::Approval,
+                AskKind::UserInput | AskKind::Elicitation => Asking::UserInput,
+                AskKind::Tool => Asking::Tool,
+            },
+            id: id(it.asked),
+            opened: entry(it.asked),
+            closed: closed.map_or(NONE, entry),
+            answerer: story.answerer(it),
+        }
+    });
+    let mut all: Vec<Ask> = interrupts.chain(asked).collect();
+    all.sort_by_key(|it| it.opened);
+    all
 }
 
 #[cfg(test)]
@@ -193,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_and_outputs_of_the_clients_own_logs() {
+    fn tools_and_outputs_of_rollout_lines() {
         let disk = told(
             r#"{"kind":"rollout","value":{"type":"response_item","payload":{"type":"function_call_output","call_id":"c"}}}"#,
         );
@@ -201,53 +165,9 @@ mod tests {
             (disk.happened, disk.call_id.as_deref()),
             (Some(Happened::OnDisk), Some("c"))
         );
-        let began = told(
-            r#"{"kind":"client_event","direction":"out","value":{"id":"s","msg":{"type":"exec_command_begin","call_id":"c"}}}"#,
-        );
-        assert_eq!(began.happened, Some(Happened::ToolBegan));
-        let ended = told(
-            r#"{"kind":"client_event","direction":"out","value":{"method":"item/completed","params":{"item":{"id":"c"}}}}"#,
-        );
-        assert_eq!(
-            (ended.happened, ended.call_id.as_deref()),
-            (Some(Happened::ToolEnded), Some("c"))
-        );
-        assert_eq!(
-            told(r#"{"kind":"client_event","value":{"id":"s","msg":{"type":"task_started"}}}"#)
-                .happened,
-            None
-        );
         assert_eq!(
             told(r#"{"kind":"rollout_file","path":"p"}"#).name,
             "rollout_file"
         );
-    }
-
-    #[test]
-    fn approvals_and_interrupts_are_questions_with_answers() {
-        let ask = |line: &str| told(line).ask;
-        assert_eq!(
-            ask(
-                r#"{"kind":"client_event","direction":"out","value":{"id":7,"method":"item/commandExecution/requestApproval","params":{"itemId":"c"}}}"#
-            ),
-            Some((Asking::Approval, "7".into(), true))
-        );
-        assert_eq!(
-            ask(
-                r#"{"kind":"client_event","direction":"in","value":{"id":7,"result":{"decision":"accept"}}}"#
-            ),
-            Some((Asking::Approval, "7".into(), false))
-        );
-        assert_eq!(
-            ask(
-                r#"{"kind":"client_event","direction":"in","value":{"id":"s2","op":{"type":"interrupt"}}}"#
-            ),
-            Some((Asking::Interrupt, "s2".into(), true))
-        );
-        let aborted = told(
-            r#"{"kind":"client_event","direction":"out","value":{"id":"s1","msg":{"type":"turn_aborted"}}}"#,
-        );
-        assert!(aborted.interrupt);
-        assert_eq!(aborted.ask, Some((Asking::Interrupt, String::new(), false)));
     }
 }

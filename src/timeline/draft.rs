@@ -1,6 +1,5 @@
 //! A timeline of one file while it is put together.
 
-use super::beside::Asking;
 use super::entry::{Entry, NONE, Names, Place, What};
 use super::index::Ask;
 use super::lines::LineIndex;
@@ -179,34 +178,6 @@ impl Draft {
     pub(super) fn asked(&mut self, lane: u16, asked: Asked) {
         if let Some(of_lane) = self.requests.get_mut(lane as usize) {
             of_lane.push(asked);
-        }
-    }
-
-    /// Notes a question beside the calls, or the answer to one.
-    pub(super) fn ask(&mut self, asking: Asking, id: String, asks: bool, entry: u32) {
-        if asks {
-            self.asks.push(Ask {
-                asking,
-                id,
-                opened: entry,
-                closed: NONE,
-            });
-            return;
-        }
-        // few are open at once; an answer without an id is to the oldest
-        let mut open = self
-            .asks
-            .iter_mut()
-            .rev()
-            .take(1000)
-            .filter(|ask| ask.closed == NONE && ask.asking == asking);
-        let found = if id.is_empty() {
-            open.last()
-        } else {
-            open.find(|ask| ask.id == id)
-        };
-        if let Some(ask) = found {
-            ask.closed = entry;
         }
     }
 

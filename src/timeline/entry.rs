@@ -132,6 +132,11 @@ impl Marks {
         self.0 |= other.0;
     }
 
+    /// Takes the marks of `other` away.
+    pub(super) fn unset(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
     /// The marks as a number, for what is drawn elsewhere.
     pub fn bits(self) -> u32 {
         u32::from(self.0)

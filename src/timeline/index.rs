@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::calls::{OpenCall, open_calls};
+use super::clock::align;
 use super::draft::{Asked, Call, Draft, History, Lane};
 use super::entry::{Entry, Marks, NONE, Names, Place};
+use super::join;
 use super::lines::LineIndex;
 use super::state::{Change, Changes, Pending};
 use super::{beside::Asking, recorded, rolled};
+use crate::events::Answerer;
 use crate::ids::{CallKey, ItemIndex};
 use crate::session::Session;
+use crate::session::exchange::Origin;
 use crate::session::tree::{Node, Tree};
 use crate::wire::item::{Item, Items};
 
@@ -21,6 +25,8 @@ pub struct TimelineFile {
     pub name: String,
     /// Where its lines begin.
     pub lines: LineIndex,
+    /// Where its times come from.
+    pub clock: Clock,
     /// What it says.
     pub session: Session,
     /// The sequences of items that histories and requests name.
@@ -35,6 +41,29 @@ pub struct TimelineFile {
     pub(crate) first_place: u32,
 }
 
+/// Where the times of a file come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// Its own lines.
+    #[default]
+    Own,
+    /// What it shares with other files: ids of calls and turns, texts.
+    Matched,
+    /// Nothing: it has none and shares nothing.
+    None,
+}
+
+impl Clock {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Matched => "matched",
+            Self::None => "none",
+        }
+    }
+}
+
 /// A question beside the calls, and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
@@ -46,6 +75,9 @@ pub struct Ask {
     pub opened: u32,
     /// The entry of the answer, or [`NONE`].
     pub closed: u32,
+    /// Who answered: whoever drives the client, the client itself (an interrupt; a question that ended with its turn), or
+    /// nobody.
+    pub answerer: Answerer,
 }
 
 /// The index of one or several files.
@@ -110,6 +142,7 @@ fn finish(name: &str, session: Session, draft: Draft) -> Timeline {
         files: vec![TimelineFile {
             name: name.to_owned(),
             lines,
+            clock: Clock::Own,
             session,
             tree,
             causes: open
@@ -141,6 +174,8 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
     for part in &mut parts {
         part.rebase();
     }
+    align(&mut parts);
+    let joined = join::lanes(&mut parts);
     let mut all = Timeline::default();
     all.names.number("");
     let mut changes = Vec::new();
@@ -187,7 +222,9 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
         };
         entry.name = all.names.number(timeline.names.get(entry.name));
         entry.file += files;
-        if entry.lane != u16::MAX {
+        if let Some((other, lane)) = joined.get(&(*part, entry.lane)) {
+            entry.lane = bases.get(*other).map_or(u16::MAX, |base| base.1) + lane;
+        } else if entry.lane != u16::MAX {
             entry.lane += lanes;
         }
         if entry.call != NONE {
@@ -246,12 +283,25 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
             moved.collect()
         }));
     }
+    changes.extend(join::calls(&mut all));
     changes.sort_by_key(|change| change.entry);
     all.changes = Changes::new(changes);
     all
 }
 
+/// Whether a part is a client's event log.
+pub(super) fn is_log(part: &Timeline) -> bool {
+    let session = part.files.first().map(|file| &file.session);
+    matches!(session, Some(Session::Recording(recording)) if recording.origin == Origin::Events)
+}
+
 impl Timeline {
+    /// What is known of histories, by lane.
+    pub(super) fn histories_mut(&mut self) -> &mut Vec<Vec<History>> {
+        self.requests.clear();
+        &mut self.histories
+    }
+
     /// Gives a recording the clock of the world, if its first line says when it was begun.
     fn rebase(&mut self) {
         let Some(Session::Recording(recording)) = self.files.first().map(|file| &file.session)
@@ -266,6 +316,17 @@ impl Timeline {
             if entry.time != i64::MIN {
                 entry.time += begun;
             }
+        }
+    }
+
+    /// When its recording was begun, in microseconds since the epoch; 0 where nothing says it.
+    pub(super) fn begun(&self) -> i64 {
+        match self.files.first().map(|file| &file.session) {
+            Some(Session::Recording(recording)) => {
+                let created = recording.header.created_at.as_deref();
+                created.and_then(super::lines::micros).unwrap_or(0)
+            }
+            _ => 0,
         }
     }
 

@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
 
-use super::chunk;
 use super::draft::{Asked, Draft};
 use super::entry::{Entry, Marks, What};
 use super::state::Closing;
+use super::{beside, chunk};
 use crate::endpoint::{Cursor, References};
 use crate::ids::{CallKey, LineNo, ResponseKey};
-use crate::session::exchange::{Exchange, NO_LANE, Purpose, Recording};
+use crate::session::exchange::{Exchange, NO_LANE, Origin, Purpose, Recording};
 use crate::session::tree::{Node, Tree};
 use crate::wire::event::{ResponseFold, Terminal};
 use crate::wire::lines::{Line, LineReader, Values, trim};
@@ -33,6 +33,7 @@ pub(super) fn read<R: Read>(recording: &Recording, reader: R) -> io::Result<Draf
     }
     walk.finish();
     let mut draft = walk.draft;
+    draft.asks = beside::asks(&recording.events, &walk.entry_of_event);
     draft.lines.shrink();
     Ok(draft)
 }
@@ -104,6 +105,13 @@ struct Walk<'a> {
     /// The newest exchange of each connection.
     current: BTreeMap<u32, u32>,
     next: usize,
+    /// The next event of the recording's log, and the entries of those before it.
+    next_event: usize,
+    entry_of_event: Vec<u32>,
+    /// In a client's event log: the lane of the last event that named one, and the turns of each lane.
+    event_lane: u16,
+    event_turns: BTreeMap<u16, u32>,
+    lane_numbers: BTreeMap<&'a str, u16>,
     problems: BTreeSet<LineNo>,
 }
 
@@ -125,6 +133,16 @@ impl<'a> Walk<'a> {
             live: BTreeMap::new(),
             current: BTreeMap::new(),
             next: 0,
+            next_event: 0,
+            entry_of_event: Vec::new(),
+            event_lane: 0,
+            event_turns: BTreeMap::new(),
+            lane_numbers: recording
+                .lanes
+                .iter()
+                .enumerate()
+                .filter_map(|(at, lane)| Some((lane.name.as_str(), u16::try_from(at).ok()?)))
+                .collect(),
             problems: recording.problems.iter().map(|it| it.line).collect(),
         }
     }
@@ -135,9 +153,20 @@ impl<'a> Walk<'a> {
             return;
         }
         let before = self.draft.entries.len();
-        let text = String::from_utf8_lossy(bytes);
-        for value in Values::new(&text).flatten() {
-            self.value(value, line.number);
+        if self.recording.origin == Origin::Events {
+            let events = &self.recording.events.events;
+            while events
+                .get(self.next_event)
+                .is_some_and(|it| it.line <= line.number)
+            {
+                self.next_event += 1;
+                self.client_event(self.next_event - 1, None);
+            }
+        } else {
+            let text = String::from_utf8_lossy(bytes);
+            for value in Values::new(&text).flatten() {
+                self.value(value, line.number);
+            }
         }
         if self.draft.entries.len() == before && self.problems.contains(&line.number) {
             let entry = self.draft.entry(What::Unreadable, line.number, "");

@@ -199,6 +199,9 @@ impl Timeline {
             What::Body => plain(&text.text),
             _ => {
                 let value = value.get("value").unwrap_or(&value);
+                // what drives a client may have logged both sides
+                let inner = ["event", "submit"].iter().find_map(|key| value.get(key));
+                let value = inner.filter(|it| it.is_object()).unwrap_or(value);
                 let of = ["payload", "msg", "op", "params"]
                     .iter()
                     .find_map(|key| value.get(key))

@@ -78,8 +78,15 @@ pub struct ErrorHead<'a> {
 impl<'a> EventHead<'a> {
     /// Reads an event's data; `None` if it is no JSON object (`[DONE]`, torn or broken text).
     pub fn read(data: &'a str) -> Option<Self> {
+        Self::read_named(data, None)
+    }
+
+    /// The same, with the name that `event:` gave it, which counts where the data has no `type`.
+    pub fn read_named(data: &'a str, name: Option<&'a str>) -> Option<Self> {
         let object = Object::read(data)?;
-        let kind = object.text("type");
+        let kind = object
+            .text("type")
+            .or_else(|| name.filter(|it| !it.is_empty()).map(Cow::Borrowed));
         let flat = kind.as_deref() == Some("error");
         let status = object.number("status").or(object.number("status_code"));
         Some(Self {
@@ -158,6 +165,28 @@ pub struct Folded {
     pub place: u32,
 }
 
+/// An event that changes what a client holds of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The event's place in the stream, from 0.
+    pub event: u32,
+    /// What it brings.
+    pub what: Milestone,
+}
+
+/// What a [`Mark`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// The response has an id.
+    Named,
+    /// An item begins: which one, by the order in which they begin.
+    Begun(u32),
+    /// An item is finished: its place in [`ResponseFold::done`], and as what it began, if it did.
+    Done(u32, Option<u32>),
+    /// The response says that it is over.
+    Over,
+}
+
 /// An error a stream or a body reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoldedError {
@@ -194,13 +223,23 @@ pub struct ResponseFold {
     pub bad_sequence: bool,
     /// Where the events stand that are folded now, such as a line number; set by the caller.
     pub place: u32,
+    /// The events that changed something, in order; none for a whole body.
+    pub marks: Vec<Mark>,
     sequence: Option<u64>,
+    begun: u32,
+    /// As what each of `half` began.
+    half_begun: Vec<u32>,
 }
 
 impl ResponseFold {
     /// Takes the data of one event (or one WebSocket frame).
     pub fn data(&mut self, data: &str) {
-        match EventHead::read(data) {
+        self.named(None, data);
+    }
+
+    /// The same, with the name that `event:` gave it.
+    pub fn named(&mut self, name: Option<&str>, data: &str) {
+        match EventHead::read_named(data, name) {
             Some(head) => self.event(&head, data),
             None if data.trim() == "[DONE]" => {}
             None => self.unread += 1,
@@ -223,6 +262,9 @@ impl ResponseFold {
         match head.kind.as_deref().unwrap_or("") {
             "response.output_item.added" => {
                 if let Some(item) = head.item {
+                    self.mark(Milestone::Begun(self.begun));
+                    self.half_begun.push(self.begun);
+                    self.begun += 1;
                     self.half.push(Folded {
                         output_index: head.output_index,
                         raw: item.get().into(),
@@ -295,6 +337,9 @@ impl ResponseFold {
     fn name(&mut self, response: &ResponseHead<'_>) {
         if self.id.is_none() {
             self.id = response.id.as_deref().map(str::to_owned);
+            if self.id.is_some() {
+                self.mark(Milestone::Named);
+            }
         }
         if let Some(conversation) = &response.conversation {
             self.conversation = Some(conversation.clone().into_owned());
@@ -307,9 +352,11 @@ impl ResponseFold {
             // without an index items are finished in the order they were begun
             None => (!self.half.is_empty()).then_some(0),
         };
-        if let Some(at) = begun {
+        let begun = begun.and_then(|at| {
             self.half.remove(at);
-        }
+            (at < self.half_begun.len()).then(|| self.half_begun.remove(at))
+        });
+        self.mark(Milestone::Done(self.done.len() as u32, begun));
         self.done.push(Folded {
             output_index: index,
             raw: raw.into(),
@@ -321,6 +368,11 @@ impl ResponseFold {
     /// as finished; an empty `output` says nothing.
     fn end(&mut self, terminal: Terminal, response: Option<&ResponseHead<'_>>) {
         self.terminal = Some(terminal);
+        self.fill(response);
+        self.mark(Milestone::Over);
+    }
+
+    fn fill(&mut self, response: Option<&ResponseHead<'_>>) {
         let output = response.map_or(&[][..], |it| &it.output);
         let indexed = self.done.iter().all(|it| it.output_index.is_some());
         if output.len() <= self.done.len() || !indexed {
@@ -332,6 +384,17 @@ impl ResponseFold {
                 self.item_done(index, raw.get());
             }
         }
+    }
+
+    fn mark(&mut self, what: Milestone) {
+        if let Some(event) = self.events.checked_sub(1) {
+            self.marks.push(Mark { event, what });
+        }
+    }
+
+    /// As what the items of `half` began, in their order.
+    pub fn half_begun(&self) -> &[u32] {
+        &self.half_begun
     }
 
     fn fault(&mut self, error: &ErrorHead<'_>, status: Option<u16>, text: &str, own_event: bool) {
@@ -419,6 +482,24 @@ mod tests {
             r#"{"type":"error","error":{"type":"invalid_request_error","message":"m"},"status":400}"#,
         ]);
         assert_eq!(frame.error.unwrap().status, Some(400));
+    }
+
+    #[test]
+    fn the_name_of_an_event_counts_where_its_data_has_no_type() {
+        let mut fold = ResponseFold::default();
+        let item = r#"{"output_index":0,"item":{"type":"function_call","call_id":"c"}}"#;
+        fold.named(Some("response.output_item.done"), item);
+        fold.named(
+            Some("message"),
+            r#"{"type":"response.completed","response":{"id":"r"}}"#,
+        );
+        assert_eq!(
+            (fold.done.len(), fold.terminal),
+            (1, Some(Terminal::Completed))
+        );
+        let mut fold = ResponseFold::default();
+        fold.named(Some("error"), r#"{"code":"x","message":"m"}"#);
+        assert_eq!(fold.error.unwrap().code.as_deref(), Some("x"));
     }
 
     #[test]

@@ -535,6 +535,63 @@ impl Items {
             .collect()
     }
 
+    /// The same items with calls of another kind, outputs that fit them, and other call ids; and for each old key, by
+    /// its number, the new one. Only function, custom and local shell calls are changed. Two ids that become one are
+    /// told apart by a number.
+    pub fn retyped(
+        &self,
+        kind: Option<ItemKind>,
+        id: &dyn Fn(&str) -> String,
+    ) -> (Self, Vec<CallKey>) {
+        let plain = |it: Family| matches!(it, Family::Function | Family::Custom);
+        let family = kind.and_then(ItemKind::family);
+        let mut call_ids = Interner::default();
+        let mut keys = Vec::with_capacity(self.call_ids.len());
+        for number in 0..self.call_ids.len() as u32 {
+            let text = self.call_ids.text(number);
+            let tag = text.first().copied().unwrap_or_default();
+            let own = [Family::Function, Family::Custom]
+                .into_iter()
+                .find(|family| family.tag() == tag && plain(*family));
+            let new_tag = match (own, family) {
+                (Some(_), Some(family)) => family.tag(),
+                _ => tag,
+            };
+            let renamed = id(self.call_id(CallKey::new(number)));
+            let mut key = vec![new_tag];
+            key.extend_from_slice(renamed.as_bytes());
+            let mut count = 1;
+            while call_ids.find(&key).is_some() {
+                count += 1;
+                key = vec![new_tag];
+                key.extend_from_slice(format!("{renamed}_{count}").as_bytes());
+            }
+            keys.push(CallKey::new(call_ids.intern(&key)));
+        }
+        let all = self.all.iter().map(|item| {
+            let mut item = *item;
+            item.call = item
+                .call
+                .and_then(|call| keys.get(call.index()).copied())
+                .or(item.call);
+            let changes = item.kind.family().is_some_and(plain);
+            if let (Some(kind), true) = (kind, changes) {
+                item.kind = if item.kind.is_call() {
+                    kind
+                } else {
+                    kind.answer_kind().unwrap_or(item.kind)
+                };
+            }
+            item
+        });
+        let items = Self {
+            all: all.collect(),
+            call_ids,
+            item_ids: self.item_ids.clone(),
+        };
+        (items, keys)
+    }
+
     /// How many different pairs are named; keys are below this number.
     pub fn call_count(&self) -> usize {
         self.call_ids.len()

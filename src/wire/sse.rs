@@ -6,6 +6,9 @@
 
 use std::ops::Range;
 
+/// JSON that is spread over so many `data:` lines is not looked at again with each further line.
+const MAX_TRIED: u32 = 64;
+
 /// Frames longer than this are passed over and only measured: 64 MiB.
 pub const MAX_FRAME: usize = 64 << 20;
 
@@ -38,8 +41,8 @@ pub enum Mode {
     /// By blank lines, as the standard says.
     #[default]
     Strict,
-    /// A `data:` or `event:` line behind data that is a whole JSON value also begins a new frame: for dumps that lost
-    /// their blank lines.
+    /// A `data:` or `event:` behind data that is a whole JSON value also begins a new frame, even on the same line: for
+    /// dumps that lost their blank lines or line ends.
     Tolerant,
 }
 
@@ -55,6 +58,8 @@ pub struct Framer {
     frame: Frame,
     begun: bool,
     size: usize,
+    /// How often the data of this frame was looked at for being whole.
+    tried: u32,
     at: u64,
     ready: Vec<Frame>,
 }
@@ -83,6 +88,7 @@ impl Framer {
             frame: Frame::default(),
             begun: false,
             size: 0,
+            tried: 0,
             at: 0,
             ready: Vec::new(),
         }
@@ -172,10 +178,24 @@ impl Framer {
             self.begun = true;
             return;
         }
-        let line = match start {
+        let whole = line.len();
+        let mut line = match start {
             0 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line),
-            _ => &line,
+            _ => line.as_slice(),
         };
+        // the byte order mark belongs to the first frame
+        let mut at = start + (whole - line.len()) as u64;
+        if self.mode == Mode::Tolerant {
+            while let Some((first, rest)) = glued(line) {
+                self.text_line(first, at);
+                at += first.len() as u64;
+                line = rest;
+            }
+        }
+        self.text_line(line, at);
+    }
+
+    fn text_line(&mut self, line: &[u8], start: u64) {
         let (name, value) = match memchr::memchr(b':', line) {
             Some(at) => (line.get(..at), line.get(at + 1..)),
             None => (Some(line), None),
@@ -184,10 +204,14 @@ impl Framer {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         if self.mode == Mode::Tolerant
             && matches!(name, b"data" | b"event")
-            && self.frame.data.as_deref().is_some_and(is_json)
+            && self.tried < MAX_TRIED
+            && self.frame.data.is_some()
         {
-            self.end_frame(start, true);
-            self.size = line.len();
+            self.tried += 1;
+            if self.frame.data.as_deref().is_some_and(is_json) {
+                self.end_frame(start, true);
+                self.size = line.len();
+            }
         }
         self.begun = true;
         self.field(name, value);
@@ -222,8 +246,23 @@ impl Framer {
         self.frame.raw.start = at;
         self.begun = false;
         self.size = 0;
+        self.tried = 0;
         self.ready.push(frame);
     }
+}
+
+/// Parts a line in which the next field follows a whole JSON value without a line end.
+fn glued(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let value = line.strip_prefix(b"data:")?;
+    let near = [&b"}data:"[..], b"}event:"];
+    near.iter()
+        .any(|it| memchr::memmem::find(value, it).is_some())
+        .then_some(())?;
+    let mut values =
+        serde_json::Deserializer::from_slice(value).into_iter::<serde::de::IgnoredAny>();
+    values.next()?.ok()?;
+    let (first, rest) = line.split_at_checked(line.len() - value.len() + values.byte_offset())?;
+    (rest.starts_with(b"data:") || rest.starts_with(b"event:")).then_some((first, rest))
 }
 
 fn is_json(text: &str) -> bool {
@@ -277,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn tolerant_mode_parts_what_is_glued() {
+        let text = "\u{feff}event: a\ndata: {\"a\":\"}data:\"}data:{\"a\":2}event: b\ndata:{\"a\":3}data: {";
+        let found = frames(text.as_bytes(), Mode::Tolerant);
+        let data: Vec<_> = found.iter().map(|it| it.data.as_deref().unwrap()).collect();
+        assert_eq!(data, ["{\"a\":\"}data:\"}", "{\"a\":2}", "{\"a\":3}", "{"]);
+        assert_eq!(found[2].event.as_deref(), Some("b"));
+        let first = &text.as_bytes()[..found[0].raw.end as usize];
+        assert!(first.ends_with(b"\"}data:\"}"));
+        assert_eq!(found[3].raw.end, text.len() as u64);
+    }
+
+    #[test]
     fn a_frame_too_long_is_measured_and_the_next_one_read() {
         let mut framer = Framer::with_max(Mode::Strict, 20);
         let mut found =
@@ -292,6 +343,7 @@ mod tests {
         let piece = prop_oneof![
             Just(b"data: {\"t\":\"\xc3\xa9\xf0\x9f\x98\x80\"}".to_vec()),
             Just(b"event: response.created".to_vec()),
+            Just(b"data: {\"a\":1}data: {\"a\":2}event: x".to_vec()),
             Just(b": keep-alive".to_vec()),
             Just(b"\n".to_vec()),
             Just(b"\r\n".to_vec()),

@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from harness import codex, install, kills, parts, sdk, served, stories  # noqa: E402
+from harness import appserver, codex, install, kills, parts, sdk, served, stories  # noqa: E402
 
 
 def main():
@@ -35,11 +35,15 @@ def main():
     with parts.scratch(arguments.keep) as base:
         links = found.link(base / "bin")
         if arguments.write_stories:
-            listed = stories.cases(program, links, found, HERE / "programs", root / "rollouts")
+            listed = [
+                *stories.cases(program, links, found, HERE / "programs", root / "rollouts"),
+                *appserver.stories(program, links, root / "rollouts"),
+            ]
         else:
             listed = [
                 *sdk.cases(program, found, HERE / "programs"),
                 *codex.cases(program, links),
+                *appserver.cases(program, links),
                 *served.cases(program, found, HERE),
                 ("kills", lambda base: kills.case(program, base, arguments.kills, arguments.seed)),
             ]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::support::{root, unzstd};
 
 /// The rooms in the order in which they may import each other: each imports only those before it.
-const ROOMS: &str = "ids clock redact wire rollout session locate ledger contract endpoint strategy diff timeline \
+const ROOMS: &str = "ids clock redact wire events rollout session locate ledger contract endpoint strategy diff timeline \
     check repair sweep shrink convert proxy client mock record replay serve trial report inspect cli";
 
 /// Crates that only some rooms may name.
-const CRATES: [(&str, &str); 15] = [
+const CRATES: [(&str, &str); 16] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
@@ -28,6 +28,7 @@ const CRATES: [(&str, &str); 15] = [
     ("tokio_rustls", ASYNC),
     ("tokio_tungstenite", ASYNC),
     ("ratatui", "inspect"),
+    ("quick_junit", "report"),
 ];
 
 /// The rooms that know sockets.

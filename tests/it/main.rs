@@ -15,6 +15,7 @@
     reason = "what is read here is small and of our own making"
 )]
 
+mod ci;
 mod cli;
 #[cfg(unix)]
 mod client;
@@ -23,6 +24,7 @@ mod diff;
 mod house_rules;
 mod inspect;
 mod readme;
+mod reasoning;
 mod record;
 mod record_client;
 mod record_faults;

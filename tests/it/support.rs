@@ -198,6 +198,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<responses_replay::session::Session, S
         Kind::Exchanges => exchanges::read(bytes),
         Kind::RequestBody | Kind::ItemArray => request_file::read(bytes),
         Kind::LabLog => return Err("a request log".to_owned()),
+        Kind::EventLog(_) => return Err("events of a client".to_owned()),
         Kind::Unknown => {
             return responses_replay::rollout::reader::read(
                 bytes,

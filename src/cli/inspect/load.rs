@@ -1,25 +1,28 @@
 //! Files opened so that their texts can be read again at any place, and indexed.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::super::Environment;
+use super::super::captured;
 use super::super::error::CliError;
 use super::super::input::Source;
-use crate::convert;
+use crate::convert::{self, Capture};
 use crate::rollout::reader::maybe_zstd;
-use crate::session::format::{RequestLine, SessionLine};
 use crate::session::writer::Writer;
-use crate::session::{self, Kind};
+use crate::session::{self, Kind, Session};
 use crate::timeline::{self, Timeline};
+use crate::wire::lines::Problem;
 
 /// A session whose text lies in a plain file.
 #[derive(Debug)]
 pub(in crate::cli) struct Opened {
     pub(super) source: Source,
     file: Plain,
+    /// What could not be read of what it was converted from.
+    problems: Vec<Problem>,
 }
 
 /// The plain file.
@@ -84,6 +87,14 @@ impl Opened {
         };
         let mut head = Vec::new();
         let plain = match source {
+            Source::File(path) if path.is_dir() => {
+                let (text, problems) = captured::open(source).map_err(failed)?;
+                return Ok(Self {
+                    source: source.clone(),
+                    file: Plain::Copy(shared(copy(text).map_err(failed)?)),
+                    problems,
+                });
+            }
             Source::File(path) => {
                 let mut file = File::open(path).map_err(failed)?;
                 let mut magic = [0; 4];
@@ -105,23 +116,22 @@ impl Opened {
         let opened = Self {
             source: source.clone(),
             file: plain,
+            problems: Vec::new(),
         };
         opened
             .open()
             .and_then(|file| file.take(64 << 10).read_to_end(&mut head))
             .map_err(failed)?;
+        let capture = convert::capture(&head);
         let kind = session::sniff(&head);
-        let converts = matches!(
-            kind,
-            Kind::LabLog | Kind::Exchanges | Kind::RequestBody | Kind::ItemArray
-        );
-        if !converts {
+        if capture.is_none() && !matches!(kind, Kind::RequestBody | Kind::ItemArray) {
             return Ok(opened);
         }
-        let copy = opened.converted(kind)?;
+        let (copy, problems) = opened.converted(capture, kind)?;
         Ok(Self {
             source: source.clone(),
             file: Plain::Copy(shared(copy)),
+            problems,
         })
     }
 
@@ -145,45 +155,37 @@ impl Opened {
         }
     }
 
-    /// The same as a recording.
-    fn converted(&self, kind: Kind) -> Result<File, CliError> {
+    /// The same as a recording, and what could not be read of it.
+    fn converted(
+        &self,
+        capture: Option<Capture>,
+        kind: Kind,
+    ) -> Result<(File, Vec<Problem>), CliError> {
         let name = self.source.name();
         let unreadable = |error: io::Error| CliError::input(&name, error.to_string());
         let file = tempfile::tempfile().map_err(unreadable)?;
         let mut writer = Writer::new(io::BufWriter::new(file));
-        let reader = self.open().map_err(unreadable)?;
-        match kind {
-            Kind::LabLog | Kind::Exchanges => {
-                let converted = match kind {
-                    Kind::LabLog => convert::from_lab_log(reader, &mut writer),
-                    _ => convert::from_exchanges(reader, &mut writer),
-                };
-                converted.map_err(|error| CliError::input(&name, error.to_string()))?;
-            }
-            _ => {
-                // read as a request first, for its errors
-                self.source
-                    .read_from(self.open().map_err(unreadable)?, &Environment::default())?;
-                let mut body = Vec::new();
-                BufReader::new(reader)
-                    .read_to_end(&mut body)
-                    .map_err(unreadable)?;
-                if kind == Kind::ItemArray {
-                    body.splice(0..0, *b"{\"input\":");
-                    body.push(b'}');
-                }
-                let line = SessionLine {
-                    converted_from: Some("request body"),
-                    ..SessionLine::default()
-                };
-                writer.session(&line).map_err(unreadable)?;
-                writer.request(request_line(), body).map_err(unreadable)?;
-            }
+        let mut reader = self.open().map_err(unreadable)?;
+        let mut problems = Vec::new();
+        if let Some(capture) = capture {
+            problems = convert::from_file(capture, reader, &mut writer)
+                .map_err(|error| CliError::input(&name, error.to_string()))?
+                .problems;
+        } else {
+            // read as a request first, for its errors
+            self.source
+                .read_from(self.open().map_err(unreadable)?, &Environment::default())?;
+            let mut body = Vec::new();
+            reader.read_to_end(&mut body).map_err(unreadable)?;
+            convert::from_request(body, kind == Kind::ItemArray, &mut writer)
+                .map_err(unreadable)?;
         }
         let mut out = writer.into_inner();
         out.flush().map_err(unreadable)?;
-        out.into_inner()
-            .map_err(|error| unreadable(error.into_error()))
+        let file = out
+            .into_inner()
+            .map_err(|error| unreadable(error.into_error()))?;
+        Ok((file, problems))
     }
 
     /// How long its text is, as far as it was written.
@@ -206,7 +208,10 @@ impl Opened {
             reader: self.open().map_err(failed)?.take(limit),
             told,
         };
-        let session = self.source.read_from(reader, environment)?;
+        let mut session = self.source.read_from(reader, environment)?;
+        if let Session::Recording(recording) = &mut session {
+            recording.problems.extend(self.problems.iter().cloned());
+        }
         let reader = Told {
             reader: self.open().map_err(failed)?.take(limit),
             told,
@@ -226,23 +231,6 @@ impl<R: Read> Read for Told<'_, R> {
         let count = self.reader.read(into)?;
         (self.told)(count as u64);
         Ok(count)
-    }
-}
-
-fn request_line() -> RequestLine<'static> {
-    RequestLine {
-        exchange: 1,
-        connection: None,
-        at_us: 0,
-        head_at_us: None,
-        transport: "http",
-        http: None,
-        method: Some("POST"),
-        path: Some("/v1/responses"),
-        headers: None,
-        body_complete: None,
-        body_encoded: None,
-        redacted: Vec::new(),
     }
 }
 

@@ -119,9 +119,11 @@ fn compare(
                     continue;
                 }
                 let id = |place: &Place| match place {
-                    Place::Item(ItemIndex(at)) => {
-                        Some(values.get(*at as usize)?["id"].as_str()?.to_owned())
-                    }
+                    Place::Item(ItemIndex(at))
+                    | Place::Led {
+                        item: ItemIndex(at),
+                        ..
+                    } => Some(values.get(*at as usize)?["id"].as_str()?.to_owned()),
                     Place::Response(_) => None,
                 };
                 let found = contract::refusal(&fault, items, &id);

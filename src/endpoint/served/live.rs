@@ -273,7 +273,9 @@ impl Live {
         match contract_says {
             Decision::Refused(fault) => {
                 let id_text = |place: &Place| match place {
-                    Place::Item(index) => id_of(self.texts.text(index.0)),
+                    Place::Item(index) | Place::Led { item: index, .. } => {
+                        id_of(self.texts.text(index.0))
+                    }
                     Place::Response(key) => {
                         Some(String::from_utf8_lossy(self.responses.text(key.0)).into_owned())
                     }

@@ -94,6 +94,8 @@ pub struct Tapes {
     attempts: BTreeMap<(String, u64), usize>,
     turns: BTreeMap<String, usize>,
     live_threads: Vec<String>,
+    /// The last exchange whose answer is played.
+    through: Option<u32>,
 }
 
 impl Tapes {
@@ -111,7 +113,13 @@ impl Tapes {
             attempts: BTreeMap::new(),
             turns: BTreeMap::new(),
             live_threads: Vec::new(),
+            through: None,
         }
+    }
+
+    /// Plays no answer behind that of this exchange.
+    pub fn play_through(&mut self, exchange: u32) {
+        self.through = Some(exchange);
     }
 
     /// Whether there is any.
@@ -168,7 +176,8 @@ impl Tapes {
 
     /// Whether an answer is played as it stands.
     fn plays(&self, take: &Take) -> bool {
-        self.faults || (take.complete && take.status < 400)
+        let in_time = self.through.is_none_or(|last| take.exchange <= last);
+        in_time && (self.faults || (take.complete && take.status < 400))
     }
 
     /// Finds the answer for a request with this context. `thread` is what it names as its own.

@@ -116,6 +116,11 @@ fn head(out: &mut dyn io::Write, timeline: &Timeline) -> io::Result<()> {
     for file in &timeline.files {
         let kind = match &file.session {
             crate::session::Session::Rollout(rollout) => format!("rollout {}", rollout.era.name()),
+            crate::session::Session::Recording(recording)
+                if recording.origin == crate::session::exchange::Origin::Events =>
+            {
+                super::log_words(recording)
+            }
             crate::session::Session::Recording(recording) => {
                 format!("recording, {} exchanges", recording.exchanges.len())
             }

@@ -6,11 +6,12 @@ use std::io;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::events::{Answerer, Story};
 use crate::replay::client;
 use crate::report::json::{SCHEMA, problems};
 use crate::report::lazy::{Each, write_pretty};
 use crate::session::Session;
-use crate::session::exchange::{Exchange, NO_LANE, Purpose, Recording};
+use crate::session::exchange::{Exchange, NO_LANE, Origin, Purpose, Recording};
 use crate::session::format::{cause_name, transport_name};
 use crate::timeline::text::item_of;
 use crate::timeline::words::MAX_SAID;
@@ -44,12 +45,13 @@ pub fn write(
             asks: Each(|| timeline.asks.iter().map(|it| ask(timeline, it))),
             cuts: Each(|| marked(timeline, Marks::CUT)),
             refusals: Each(|| refusals(timeline)),
+            findings: Each(|| findings(timeline)),
         },
     )
 }
 
 #[derive(Serialize)]
-struct Document<A, B, C, D, E, F, G, H> {
+struct Document<A, B, C, D, E, F, G, H, I> {
     schema: u32,
     files: A,
     lanes: B,
@@ -59,6 +61,19 @@ struct Document<A, B, C, D, E, F, G, H> {
     asks: F,
     cuts: G,
     refusals: H,
+    findings: I,
+}
+
+fn findings(timeline: &Timeline) -> Vec<Value> {
+    let Some(first) = timeline.files.first() else {
+        return Vec::new();
+    };
+    let items = crate::check::items(&first.session);
+    let found = super::findings(timeline);
+    let found = found.iter();
+    found
+        .map(|it| crate::report::json::finding(it, &first.name, items))
+        .collect()
 }
 
 fn file(timeline: &Timeline, at: u16) -> Option<Value> {
@@ -70,13 +85,59 @@ fn file(timeline: &Timeline, at: u16) -> Option<Value> {
     };
     Some(json!({
         "path": file.name,
-        "source": if file.is_recording() { "recording" } else { "rollout" },
+        "source": match &file.session {
+            Session::Rollout(_) => "rollout",
+            Session::Recording(recording) if recording.origin == Origin::Events => "events",
+            Session::Recording(_) => "recording",
+        },
         "era": era,
+        "clock": file.clock.name(),
         "client": {"name": client.name, "version": client.version},
         "lines": file.lines.len(),
         "bytes": file.lines.bytes(),
+        "events": events(&file.session),
         "problems": problems(file.session.problems(), None),
     }))
+}
+
+/// What the client said of itself: counts. Null where nothing of that is on file.
+fn events(session: &Session) -> Value {
+    let log = match session {
+        Session::Rollout(rollout) => &rollout.events,
+        Session::Recording(recording) => &recording.events,
+    };
+    if log.is_empty() {
+        return Value::Null;
+    }
+    let story = Story::of(log);
+    let of_client = |it: &&crate::events::Event| it.stream == 0;
+    // a recording holds the lines of rollouts beside: they tell of the same turns and tools
+    let own = |event: Option<&usize>| {
+        let event = event.and_then(|at| log.events.get(*at));
+        event.is_some_and(|it| it.stream == 0)
+    };
+    let turns = story
+        .turns
+        .iter()
+        .filter(|it| own(it.started.or(it.ended).as_ref()));
+    let runs = story
+        .runs
+        .iter()
+        .filter(|it| own(it.began.first().or(it.ended.first())));
+    let threads = story
+        .threads
+        .iter()
+        .filter(|it| it.id.is_some() && it.stream == 0);
+    json!({
+        "log": log.source.map(crate::events::Source::name),
+        "events": log.events.iter().filter(of_client).count(),
+        "threads": threads.count(),
+        "turns": turns.count(),
+        "tool_calls": runs.count(),
+        "messages": story.messages.len(),
+        "interrupts": story.interrupts.len(),
+        "questions": story.asks.len(),
+    })
 }
 
 /// Where an entry stands.
@@ -228,6 +289,11 @@ fn ask(timeline: &Timeline, ask: &Ask) -> Value {
         "id": ask.id,
         "asked": place(timeline, ask.opened),
         "answered": place(timeline, ask.closed),
+        "answered_by": match ask.answerer {
+            Answerer::Driver => Some("driver"),
+            Answerer::Client => Some("client"),
+            Answerer::Nobody => None,
+        },
     })
 }
 

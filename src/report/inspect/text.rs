@@ -7,7 +7,8 @@ use super::{clock, fate, half_fate};
 use crate::report::safe;
 use crate::report::style::Paint;
 use crate::session::Session;
-use crate::timeline::{Entry, Filter, Happened, Marks, NONE, Source, Timeline, What};
+use crate::session::exchange::Origin;
+use crate::timeline::{Clock, Entry, Filter, Happened, Marks, NONE, Source, Timeline, What};
 
 /// Events that say nothing that another entry does not say.
 const QUIET: [&str; 12] = [
@@ -106,7 +107,12 @@ pub fn write(
         } else {
             String::new()
         };
-        writeln!(out, "{:>7}  {time:>10}  {lane}{mark} {painted}", entry.line)?;
+        let line = if timeline.files.len() > 1 {
+            format!("{}:{}", entry.file + 1, entry.line)
+        } else {
+            entry.line.to_string()
+        };
+        writeln!(out, "{line:>7}  {time:>10}  {lane}{mark} {painted}")?;
         for change in changes {
             let id = safe(timeline.call_id(change.call));
             let words = match change.what {
@@ -153,9 +159,15 @@ pub fn mark(entry: &Entry) -> char {
 }
 
 fn head(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Result<()> {
-    for file in &timeline.files {
+    for (number, file) in timeline.files.iter().enumerate() {
+        if timeline.files.len() > 1 {
+            write!(out, "{}: ", number + 1)?;
+        }
         let kind = match &file.session {
             Session::Rollout(rollout) => format!("rollout {}", rollout.era.name()),
+            Session::Recording(recording) if recording.origin == Origin::Events => {
+                super::log_words(recording)
+            }
             Session::Recording(recording) => {
                 let count = recording.exchanges.len();
                 format!(
@@ -170,6 +182,11 @@ fn head(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Resul
             paint.heading(safe(&file.name)),
             paint.faint(format!("{kind} · {} lines", file.lines.len()))
         );
+        match file.clock {
+            Clock::Own => {}
+            Clock::Matched => line.push_str(" · times by what it shares with the others"),
+            Clock::None => line.push_str(" · no times"),
+        }
         if open > 0 {
             let _ = write!(line, " · {}", paint.bad(format!("{open} open at the end")));
         }
@@ -203,10 +220,17 @@ fn end(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Result
             .map_or(0, |entry| entry.line);
         writeln!(
             out,
-            "  {} {} asked for at line {line}, never answered",
+            "  {} {} asked for at line {line}: nobody answered",
             ask.asking.name(),
             safe(&ask.id)
         )?;
+    }
+    let findings = super::findings(timeline);
+    if let (false, Some(first)) = (findings.is_empty(), timeline.files.first()) {
+        writeln!(out, "\n{}", paint.heading("beside the wire"))?;
+        for line in crate::report::check::findings(&first.name, &findings, paint).lines() {
+            writeln!(out, "  {line}")?;
+        }
     }
     for file in &timeline.files {
         let problems = file.session.problems();

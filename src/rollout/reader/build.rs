@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use super::{Builder, MAX_BASES};
+use crate::events::{Source, Told, What};
 use crate::ids::{ItemIndex, LineNo, ResponseKey};
 use crate::rollout::line::{ItemText, Line, MetaText, Payload, PreviousText};
 use crate::rollout::sort::Sort;
@@ -78,7 +79,12 @@ impl Builder<'_> {
                 }
                 self.item(&payload.item, line, part, untyped);
             }
-            "event_msg" => event::add(&mut self.rollout, payload, line),
+            "event_msg" => {
+                event::add(&mut self.rollout, payload, line);
+                if self.file == 0 {
+                    event::tell(&mut self.rollout.events, value, payload, line);
+                }
+            }
             "turn_context" => self.rollout.steps.push(Step::TurnContext(line)),
             "session_meta" => self.meta(value, payload, line),
             "compacted" => self.compacted(payload, line),
@@ -86,6 +92,9 @@ impl Builder<'_> {
                 if let Some(id) = payload.response_id.as_deref() {
                     let key = self.response(id);
                     self.rollout.steps.push(Step::ResponseEnded(line, key));
+                    if self.file == 0 {
+                        event::tell(&mut self.rollout.events, value, payload, line);
+                    }
                 }
             }
             "inter_agent_communication" => {
@@ -117,6 +126,11 @@ impl Builder<'_> {
             self.note(line, Reason::UnknownShape(what));
         }
         let item = self.rollout.items.describe(&text.head, line, *part);
+        if item.author == Author::User && self.file == 0 {
+            let mut told = Told::new(Source::Rollout, false, "message").means(What::History);
+            told.text.clone_from(&text.head.text);
+            self.rollout.events.push(&told, line, None, 0);
+        }
         self.push(item, part, skipped || unreadable.is_some());
     }
 
@@ -133,7 +147,7 @@ impl Builder<'_> {
     /// together with the user's own.
     fn compacted(&mut self, payload: &Payload<'_>, line: LineNo) {
         let Some(items) = &payload.replacement else {
-            if !payload.message {
+            if payload.message.is_none() {
                 self.unknown(
                     line,
                     "compacted without message and replacement_history".into(),
@@ -285,5 +299,6 @@ fn meta_of(value: &Line<'_>, payload: &Payload<'_>) -> Meta {
         base: text.history_base(),
         paginated: text.history_mode.as_deref() == Some("paginated"),
         own_history_from: text.own_history_from,
+        recovered: text.recovered,
     }
 }

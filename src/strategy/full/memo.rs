@@ -118,7 +118,7 @@ impl Runner<'_> {
     }
 
     /// Whether more items at the end leave the strategy's plan as it is, as long as they change no pair.
-    fn plan_lasts(&self) -> bool {
+    pub(super) fn plan_lasts(&self) -> bool {
         // the forgotten answer of the last open call may still go on
         let last_open = self.ledger.open().keys().next_back();
         self.strategy != Strategy::DropTurn || last_open.is_none_or(|open| Some(*open) < self.user)

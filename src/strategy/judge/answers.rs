@@ -320,6 +320,7 @@ impl<'a> Answers<'a> {
         Facts {
             duplicate_item: behind(self.base.duplicate_item),
             lone_reasoning: behind(self.base.lone_reasoning),
+            unled: behind(self.base.unled),
             open: ends(self.mended.calls, calls.map(|key| key.map(missing))),
             approvals: ends(self.mended.approvals, approvals.map(|key| key.map(missing))),
             orphans: ends(self.mended.orphans, orphans.map(|key| key.map(orphan))),

@@ -20,7 +20,7 @@ const REPEATS: u32 = 5;
 
 /// One line of a rollout.
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Item(Value),
     Aborted,
     RolledBack(u32),
@@ -83,7 +83,7 @@ fn message(role: &str, text: &str) -> Value {
     json!({"type": "message", "role": role, "content": [{"type": part, "text": text}]})
 }
 
-fn any_op() -> impl proptest::strategy::Strategy<Value = Op> {
+pub(super) fn any_op() -> impl proptest::strategy::Strategy<Value = Op> {
     let replacement = prop::collection::vec(any_item(), 0..4);
     prop_oneof![
         20 => any_item().prop_map(Op::Item),
@@ -98,7 +98,7 @@ fn any_op() -> impl proptest::strategy::Strategy<Value = Op> {
 }
 
 /// The ops that an era can write, as a file, and the line of each.
-fn write(era: u8, ops: Vec<Op>) -> (String, Vec<(u32, Op)>) {
+pub(super) fn write(era: u8, ops: Vec<Op>) -> (String, Vec<(u32, Op)>) {
     let fits = |op: &Op| match op {
         Op::Item(_) => true,
         Op::State(_) => era == 2,

@@ -1,20 +1,16 @@
 //! What a lane's client and the server know behind each request.
 
 use super::super::script::Ask;
-use super::{Lane, Runner, answered_by};
-use crate::endpoint::{Answered, Context};
+use super::{Arrived, Lane, Runner, answered_by};
+use crate::endpoint::Answered;
 use crate::ids::{CallKey, ItemIndex};
 use crate::session::tree::Node;
 use crate::wire::item::Author;
 
 impl Runner<'_> {
     /// Brings the lane's history up to this request; returns whether the request itself carries all of it.
-    pub(super) fn remember_request(
-        &mut self,
-        ask: &Ask,
-        lane: &mut Lane,
-        input: &[ItemIndex],
-    ) -> bool {
+    pub(super) fn remember_request(&mut self, ask: &Ask, lane: &mut Lane) -> bool {
+        let input = ask.incoming.input;
         let behind = ask
             .incoming
             .previous
@@ -49,9 +45,11 @@ impl Runner<'_> {
         let references = &self.references;
         let get = |index: ItemIndex| references.get(&script.items, index);
         let ledger = lane.cursor.go(&self.endpoint.tree, &get, known);
-        let fresh: Vec<ItemIndex> = input
-            .iter()
-            .copied()
+        let fresh: Vec<ItemIndex> = self
+            .endpoint
+            .tree
+            .items(input)
+            .into_iter()
             .filter(|&index| {
                 let Some(item) = script.items.get(index) else {
                     return false;
@@ -67,10 +65,11 @@ impl Runner<'_> {
 
     /// Whether going back to an older response leaves a call open that the lane had answered: nobody branches like that,
     /// the client has forgotten.
-    fn lost_an_output(&self, lane: &mut Lane, back: Node, input: &[ItemIndex]) -> bool {
+    fn lost_an_output(&self, lane: &mut Lane, back: Node, input: Node) -> bool {
         let Some(known) = lane.logical else {
             return false;
         };
+        let input = &self.endpoint.tree.items(input);
         let get = |index: ItemIndex| self.references.get(&self.script.items, index);
         let answered = answered_by(&self.script.items, input);
         let tree = &self.endpoint.tree;
@@ -88,19 +87,23 @@ impl Runner<'_> {
 
     /// Whether a request repeats the history: it begins with the history's first item, or it holds that and something the
     /// model made, wherever a repair may have put other items.
-    fn begins_alike(&self, known: Node, input: &[ItemIndex]) -> bool {
-        let Some(&first) = self.endpoint.tree.items(known).first() else {
+    fn begins_alike(&self, known: Node, input: Node) -> bool {
+        let tree = &self.endpoint.tree;
+        let Some(first) = tree.first(known) else {
             return true;
         };
         let meaning = self.meaning(first);
-        let same = |&item: &ItemIndex| {
-            item == first || (meaning.is_some() && meaning == self.meaning(item))
-        };
+        let same =
+            |item: ItemIndex| item == first || (meaning.is_some() && meaning == self.meaning(item));
+        if tree.first(input).is_none_or(same) {
+            return true;
+        }
         let by_model = |&item: &ItemIndex| {
             let item = self.script.items.get(item);
             item.is_some_and(|item| item.author == Author::Model)
         };
-        input.first().is_none_or(same) || (input.iter().any(same) && input.iter().any(by_model))
+        let input = tree.items(input);
+        input.iter().copied().any(same) && input.iter().any(by_model)
     }
 
     fn meaning(&self, index: ItemIndex) -> Option<u64> {
@@ -108,20 +111,13 @@ impl Runner<'_> {
     }
 
     /// Brings the server's books and the client's memory up to the answer.
-    pub(super) fn remember_answer(
-        &mut self,
-        ask: &Ask,
-        lane: &mut Lane,
-        contexts: &[Context; 3],
-        logical: Node,
-        new_turn: bool,
-    ) {
+    pub(super) fn remember_answer(&mut self, ask: &Ask, lane: &mut Lane, arrived: &Arrived) {
         let script = self.script;
         let get = |index: ItemIndex| script.items.get(index).copied();
         if ask.attempt_of.is_none() {
             lane.memory.goes_on();
         }
-        lane.memory.sent(new_turn);
+        lane.memory.sent(arrived.new_turn);
         if !ask.answered {
             if ask.refusal.is_some() {
                 self.endpoint.refused(&ask.incoming);
@@ -137,7 +133,7 @@ impl Runner<'_> {
         };
         self.endpoint.saw(&get, &ask.done);
         self.endpoint
-            .answered(&get, &ask.incoming, contexts, &answer);
+            .answered(&get, &ask.incoming, &arrived.contexts, &answer);
         lane.memory.created();
         let mut calls = false;
         for item in ask.done.iter().filter_map(|index| script.items.get(*index)) {
@@ -147,10 +143,11 @@ impl Runner<'_> {
             }
         }
         lane.memory.over(!ask.complete || calls);
-        let after = self.endpoint.extend(logical, &ask.done);
+        let after = self.endpoint.extend(arrived.logical, &ask.done);
         lane.logical = Some(after);
         if ask.complete {
             *self.complete.entry(ask.incoming.lane).or_insert(0) += 1;
+            lane.last = ask.response.or(lane.last);
         }
         if let Some(response) = ask.response {
             let complete = self.complete.get(&ask.incoming.lane).copied().unwrap_or(0);

@@ -129,7 +129,7 @@ impl Walk<'_> {
         time: Option<i64>,
         place: Option<Place>,
     ) {
-        let head = EventHead::read(data);
+        let head = EventHead::read_named(data, named);
         let kind = head.as_ref().and_then(|head| head.kind.as_deref());
         let name = kind
             .or(named)

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Known, Walk, common};
+use crate::events;
 use crate::ids::{CallKey, ItemIndex, LineNo};
+use crate::session::exchange::Origin;
 use crate::session::tree::Node;
 use crate::timeline::beside;
 use crate::timeline::entry::{Marks, What};
@@ -140,8 +142,22 @@ impl Walk<'_> {
         line: LineNo,
         time: Option<i64>,
     ) {
-        let told = beside::read(kind, object);
+        let events = self.recording.events.events.get(self.next_event..);
+        let here = events.unwrap_or(&[]).iter();
+        let count = here.take_while(|event| event.line <= line).count();
+        let first = self.next_event;
+        self.next_event += count;
+        if kind == "client_event" && count > 0 {
+            for at in first..first + count {
+                self.client_event(at, time);
+            }
+            return;
+        }
+        let mut told = beside::read(kind, object);
         let what = if kind == "client_event" {
+            // a line of the client that is no event of any kind
+            told = beside::Told::default();
+            "text".clone_into(&mut told.name);
             What::ClientEvent
         } else {
             What::RolloutLine
@@ -156,12 +172,59 @@ impl Walk<'_> {
             (entry.call, entry.lane) = (call, lane);
         }
         let at = self.draft.push(entry);
-        if let Some((asking, id, asks)) = told.ask {
-            self.draft.ask(asking, id, asks, at);
-        }
+        self.entry_of_event
+            .extend(std::iter::repeat_n(at, self.next_event - first));
         if let (Some((call, _)), Some(what)) = (found, told.happened) {
             self.draft.happened(at, call, what);
         }
+    }
+
+    /// The entry of a client event.
+    pub(super) fn client_event(&mut self, at: usize, time: Option<i64>) {
+        let log = &self.recording.events;
+        let Some(event) = log.events.get(at).copied() else {
+            return;
+        };
+        let mut entry = self
+            .draft
+            .entry(What::ClientEvent, event.line, log.name(&event));
+        entry.time = time.or(event.time()).unwrap_or(i64::MIN);
+        match event.what {
+            events::What::TurnEnded(events::How::Aborted(_)) => entry.marks.set(Marks::CUT),
+            events::What::Delta => entry.marks.set(Marks::DELTA),
+            _ => {}
+        }
+        if let Some(lane) = event.thread.and_then(|it| self.lane_named(log.text(it))) {
+            entry.lane = lane;
+            self.event_lane = lane;
+        }
+        if self.recording.origin == Origin::Events {
+            // early logs name their thread once
+            if entry.lane == u16::MAX && !self.recording.lanes.is_empty() {
+                entry.lane = self.event_lane;
+            }
+            let turns = self.event_turns.entry(entry.lane).or_default();
+            if event.what == events::What::TurnStarted {
+                *turns += 1;
+                entry.marks.set(Marks::TURN);
+            }
+            entry.turn = *turns;
+        }
+        let call = event.call.map(|it| log.text(it));
+        let found = call.and_then(|id| self.find_call(id));
+        if let Some((call, lane)) = found {
+            (entry.call, entry.lane) = (call, lane);
+        }
+        let number = self.draft.push(entry);
+        self.entry_of_event.push(number);
+        if let (Some((call, _)), Some(what)) = (found, beside::happened(event.what)) {
+            self.draft.happened(number, call, what);
+        }
+    }
+
+    fn lane_named(&self, name: &str) -> Option<u16> {
+        let at = self.lane_numbers.get(name)?;
+        Some(*at)
     }
 
     /// The newest call with an id, in any lane.

@@ -1,0 +1,465 @@
+//! Where the wire, the disk and the client's log disagree, and what a compaction, a resume or a shutdown left behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Elsewhere, Named, Source};
+use crate::check::finding::{Finding, Rule, Severity};
+use crate::events::{How, What, canonical};
+use crate::ids::{CallKey, ItemIndex, LineNo};
+use crate::ledger::Ledger;
+use crate::rollout::Step;
+use crate::session::Session;
+use crate::session::exchange::{NO_LANE, Purpose, Recording};
+use crate::timeline::{Cause, OpenCall, Tool};
+use crate::wire::item::{Flags, Items};
+
+fn elsewhere(path: Option<&str>, line: LineNo) -> Elsewhere {
+    Elsewhere {
+        path: path.map(Into::into),
+        line,
+    }
+}
+
+/// `compacted_over_open_call`.
+pub(super) fn compactions(session: &Session, path: Option<&str>, found: &mut Vec<Finding>) {
+    let Session::Rollout(rollout) = session else {
+        return;
+    };
+    let compacts = |step: &Step| matches!(step, Step::Replaced { .. } | Step::Summarised(..));
+    if !rollout.steps.iter().any(compacts) {
+        return;
+    }
+    let mut ledger = Ledger::for_items(&rollout.items);
+    let mut told: BTreeSet<CallKey> = BTreeSet::new();
+    let mut own = true;
+    for step in &rollout.steps {
+        match step {
+            Step::File(file) => own = *file == 0,
+            Step::Item(index) => {
+                if let Some(item) = rollout.items.get(*index) {
+                    ledger.push(*index, item);
+                }
+            }
+            Step::Replaced { line, .. } | Step::Summarised(line, _) if own => {
+                for (position, &call) in ledger.open() {
+                    if !told.insert(call) {
+                        continue;
+                    }
+                    let slot = ledger.slot(*position);
+                    let item = slot.and_then(|it| rollout.items.get(it.item));
+                    let id = rollout.items.call_id(call);
+                    let at = item.map_or(0, |it| it.line);
+                    let mut finding =
+                        Finding::new(Rule::CompactedOverOpenCall, Severity::Info, 0, at);
+                    finding.message = format!(
+                        "{id} was open when the history was compacted at line {line}: what came of it stands behind a history that does not know it"
+                    );
+                    finding.call_id = Some(id.into());
+                    finding.path = path.map(Into::into);
+                    finding.also = vec![elsewhere(path, *line)];
+                    found.push(finding);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The UUID at the end of a text, in canonical form.
+fn thread_in(text: &str) -> Option<String> {
+    let stem = text
+        .strip_suffix(".zst")
+        .unwrap_or(text)
+        .trim_end_matches(['"', '\'']);
+    let stem = stem.strip_suffix(".jsonl").unwrap_or(stem);
+    let id = stem.get(stem.len().checked_sub(36)?..)?;
+    uuid::Uuid::try_parse(id).ok()?;
+    Some(canonical(id).into_owned())
+}
+
+/// `resumed_elsewhere`: the command names a thread, and only rollouts of others were written.
+pub(super) fn resumed(session: &Session, path: Option<&str>, found: &mut Vec<Finding>) {
+    let Session::Recording(recording) = session else {
+        return;
+    };
+    let command = &recording.header.command;
+    let wanted = command.iter().enumerate().find_map(|(at, word)| {
+        let before = at.checked_sub(1).and_then(|it| command.get(it));
+        let named =
+            before.is_some_and(|it| it == "resume") || word.starts_with("experimental_resume=");
+        named.then(|| thread_in(word)).flatten()
+    });
+    let Some(wanted) = wanted else { return };
+    let log = &recording.events;
+    let mut first: Option<(LineNo, String)> = None;
+    for event in log.events.iter().filter(|it| it.stream > 0) {
+        let Some(path) = log.rollout(event.stream) else {
+            continue;
+        };
+        let Some(thread) = thread_in(path) else {
+            continue;
+        };
+        if thread == wanted {
+            return;
+        }
+        first.get_or_insert((event.line, path.to_owned()));
+    }
+    let Some((line, file)) = first else { return };
+    let mut finding = Finding::new(Rule::ResumedElsewhere, Severity::Warning, 0, line);
+    finding.message =
+        format!("thread {wanted} was to be taken up again, but what follows was written to {file}");
+    finding.path = path.map(Into::into);
+    found.push(finding);
+}
+
+/// `finished_not_told`: a call that is open at the end although its tool finished.
+pub(super) fn finished(
+    session: &Session,
+    open: &[OpenCall],
+    others: &[Named<'_>],
+    sources: &[Source<'_>],
+    found: &mut Vec<Finding>,
+) {
+    let items = crate::check::items(session);
+    // an output that stands on disk was told to the file at least
+    let disks = match session {
+        Session::Recording(_) if !open.is_empty() => disks(session, others),
+        _ => BTreeMap::new(),
+    };
+    for call in open {
+        // what a compaction took away nobody waits for
+        if !call.effective || call.file > 0 {
+            continue;
+        }
+        // an output that was sent and lost again is told as such
+        let sent = matches!(
+            call.cause,
+            Cause::SentInUnfinishedResponse { .. }
+                | Cause::ChainWentBack { .. }
+                | Cause::LeftOut { .. }
+        );
+        if sent {
+            continue;
+        }
+        // copied or killed while it ran: the line may have been about to come
+        let severity = if call.cause == Cause::InFlight {
+            Severity::Info
+        } else {
+            Severity::Warning
+        };
+        let id = items.call_id(call.call);
+        if disks.values().any(|disk| disk.outputs.contains_key(id)) {
+            continue;
+        }
+        let mut also = Vec::new();
+        let mut line = None;
+        if let Tool::Finished(at) = call.tool {
+            line = Some((None, at));
+        }
+        for source in sources {
+            let Some(known) = source.log.find(id) else {
+                continue;
+            };
+            let runs = source.story.runs.iter().filter(|it| it.call == known);
+            for end in runs.filter_map(|run| run.ended.first()) {
+                also.push(source.place(*end));
+                line = line.or(Some((source.path, source.line(*end))));
+            }
+        }
+        let Some((path, line)) = line else { continue };
+        let place = match path {
+            Some(path) => format!("{path}:{line}"),
+            None => format!("line {line}"),
+        };
+        let mut finding = Finding::new(Rule::FinishedNotTold, severity, call.lane, call.line);
+        finding.message = format!(
+            "the tool of {id} finished ({place}), but no later request or line carries its output"
+        );
+        finding.call = Some(call.call);
+        finding.item = Some(call.kind);
+        finding.also = also;
+        found.push(finding);
+    }
+}
+
+/// What of one thread stands on disk.
+#[derive(Default)]
+struct Disk {
+    /// Calls and outputs by id: their lines.
+    calls: BTreeMap<String, (Option<String>, LineNo)>,
+    outputs: BTreeMap<String, (Option<String>, LineNo)>,
+    /// Whether the first line of the rollout is among what is on file.
+    whole: bool,
+}
+
+/// What stands on disk, by canonical thread id.
+fn disks(session: &Session, others: &[Named<'_>]) -> BTreeMap<String, Disk> {
+    let mut disks: BTreeMap<String, Disk> = BTreeMap::new();
+    let own = std::iter::once((None, session));
+    for (path, session) in own.chain(others.iter().map(|it| (Some(it.name), it.session))) {
+        match session {
+            Session::Rollout(rollout) => {
+                let Some(thread) = rollout.meta.thread_id.as_deref() else {
+                    continue;
+                };
+                let disk = disks.entry(canonical(thread).into_owned()).or_default();
+                disk.whole = !rollout.incomplete;
+                for at in 0..rollout.items.len() as u32 {
+                    let item = rollout.items.get(ItemIndex(at));
+                    let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
+                        continue;
+                    };
+                    let id = rollout.items.call_id(call).to_owned();
+                    let place = (path.map(str::to_owned), item.line);
+                    if item.kind.is_call() {
+                        disk.calls.entry(id).or_insert(place);
+                    } else {
+                        disk.outputs.entry(id).or_insert(place);
+                    }
+                }
+            }
+            Session::Recording(recording) => {
+                let log = &recording.events;
+                for event in log.events.iter().filter(|it| it.stream > 0) {
+                    let (Some(thread), Some(call)) = (event.thread, event.call) else {
+                        continue;
+                    };
+                    let thread = log.text(thread).to_owned();
+                    let disk = disks.entry(thread).or_default();
+                    disk.whole = true;
+                    let place = (path.map(str::to_owned), event.line);
+                    let id = log.text(call).to_owned();
+                    match event.what {
+                        What::CallWritten => {
+                            disk.calls.entry(id).or_insert(place);
+                        }
+                        What::OutputWritten => {
+                            disk.outputs.entry(id).or_insert(place);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    disks
+}
+
+/// `not_on_disk` and `not_sent`: where wire and disk of one thread disagree.
+pub(super) fn disagree(session: &Session, others: &[Named<'_>], found: &mut Vec<Finding>) {
+    let disks = disks(session, others);
+    if disks.is_empty() {
+        return;
+    }
+    let own = std::iter::once((None, session));
+    for (path, session) in own.chain(others.iter().map(|it| (Some(it.name), it.session))) {
+        let Session::Recording(recording) = session else {
+            continue;
+        };
+        for (number, lane) in recording.lanes.iter().enumerate() {
+            if let Some(disk) = disks.get(&*canonical(&lane.name)).filter(|it| it.whole) {
+                of_lane(recording, number as u32, disk, path, found);
+            }
+        }
+    }
+}
+
+/// What went over the wire in one lane.
+#[derive(Default)]
+struct Wire {
+    /// Calls that came whole: the line of their exchange, and how many exchanges of the lane stood before it.
+    calls: BTreeMap<CallKey, (LineNo, usize)>,
+    /// Outputs that were sent: the line of the first request, and whether the text says that it was made up.
+    outputs: BTreeMap<CallKey, (LineNo, bool)>,
+    exchanges: usize,
+}
+
+impl Wire {
+    fn of(recording: &Recording, lane: u32) -> Self {
+        let mut wire = Self::default();
+        let mut nodes = BTreeSet::new();
+        for exchange in &recording.exchanges {
+            if exchange.lane != lane
+                || exchange.lane == NO_LANE
+                || exchange.purpose != Purpose::Turn
+            {
+                continue;
+            }
+            wire.exchanges += 1;
+            // a request shares its beginning with those before it
+            let mut node = exchange.request.input;
+            while nodes.insert(node)
+                && let Some((before, index)) = recording.tree.pop(node)
+            {
+                node = before;
+                let item = recording.items.get(index);
+                let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
+                    continue;
+                };
+                if item.kind.is_output() {
+                    let made_up = item.flags.has(Flags::ABORTED);
+                    wire.outputs.entry(call).or_insert((exchange.line, made_up));
+                }
+            }
+            for &index in &exchange.answer.done {
+                let item = recording.items.get(index);
+                let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
+                    continue;
+                };
+                if item.kind.is_call() {
+                    let place = (item.line.max(exchange.line), wire.exchanges);
+                    wire.calls.entry(call).or_insert(place);
+                }
+            }
+        }
+        wire
+    }
+}
+
+fn of_lane(
+    recording: &Recording,
+    lane: u32,
+    disk: &Disk,
+    path: Option<&str>,
+    found: &mut Vec<Finding>,
+) {
+    let items: &Items = &recording.items;
+    let wire = Wire::of(recording, lane);
+    let mut add = |rule, severity, place: (Option<&str>, LineNo), id: &str, message, also| {
+        let mut finding = Finding::new(rule, severity, lane, place.1);
+        finding.path = place.0.map(Into::into);
+        finding.call_id = Some(id.into());
+        finding.message = message;
+        finding.also = also;
+        found.push(finding);
+    };
+    let last = disk.calls.values().chain(disk.outputs.values());
+    // the last line on disk that tells of a call: by then the file was written
+    let last = last.max_by_key(|(_, line)| *line).cloned();
+    for (&call, &(line, number)) in &wire.calls {
+        let id = items.call_id(call);
+        let goes_on = wire.exchanges > number;
+        if !disk.calls.contains_key(id) && goes_on {
+            let also = last
+                .iter()
+                .map(|(file, line)| elsewhere(file.as_deref(), *line));
+            let message = format!(
+                "{id} came over the wire, and the conversation went on, but no line of the rollout holds it"
+            );
+            add(
+                Rule::NotOnDisk,
+                Severity::Warning,
+                (path, line),
+                id,
+                message,
+                also.collect(),
+            );
+        }
+    }
+    for (&call, &(line, made_up)) in &wire.outputs {
+        let id = items.call_id(call);
+        // whose call is not on disk either is told above, or is older than the file
+        let Some((file, at)) = disk.calls.get(id) else {
+            continue;
+        };
+        if disk.outputs.contains_key(id) {
+            continue;
+        }
+        let also = vec![elsewhere(file.as_deref(), *at)];
+        let (severity, message) = if made_up {
+            let what = format!(
+                "the output of {id} was made up while sending; the rollout holds the call alone"
+            );
+            (Severity::Info, what)
+        } else {
+            let what = format!("the output of {id} was sent, but no line of the rollout holds it");
+            (Severity::Warning, what)
+        };
+        add(Rule::NotOnDisk, severity, (path, line), id, message, also);
+    }
+    let by_id: BTreeMap<&str, (CallKey, LineNo, usize)> = wire
+        .calls
+        .iter()
+        .map(|(call, (line, number))| (items.call_id(*call), (*call, *line, *number)))
+        .collect();
+    for (id, (file, at)) in &disk.outputs {
+        let Some(&(call, line, number)) = by_id.get(id.as_str()) else {
+            continue;
+        };
+        let other = items.same_id(call);
+        let sent = std::iter::once(call)
+            .chain(other)
+            .any(|it| wire.outputs.contains_key(&it));
+        if sent || wire.exchanges <= number {
+            continue;
+        }
+        let message =
+            format!("the rollout holds an output of {id}, but no later request carries it");
+        let also = vec![elsewhere(path, line)];
+        add(
+            Rule::NotSent,
+            Severity::Warning,
+            (file.as_deref(), *at),
+            id,
+            message,
+            also,
+        );
+    }
+}
+
+/// `delegate_cut`: a sub-agent whose rollout ends inside of a turn, while the turn of its parent was aborted.
+///
+/// A parent that is interrupted tells its delegates to stop and listens to them for 500 ms, no longer (codex #5572).
+pub(super) fn delegates(
+    session: &Session,
+    others: &[Named<'_>],
+    sources: &[Source<'_>],
+    found: &mut Vec<Finding>,
+) {
+    let sessions = || std::iter::once(session).chain(others.iter().map(|it| it.session));
+    let thread = |it: &Session| match it {
+        Session::Rollout(rollout) => rollout
+            .meta
+            .thread_id
+            .as_deref()
+            .map(|id| canonical(id).into_owned()),
+        Session::Recording(_) => None,
+    };
+    let by_thread: BTreeMap<String, usize> = sessions()
+        .enumerate()
+        .filter_map(|(at, it)| Some((thread(it)?, at)))
+        .collect();
+    for (at, child) in sessions().enumerate() {
+        let Session::Rollout(rollout) = child else {
+            continue;
+        };
+        let parent = rollout.meta.parent_thread.as_deref();
+        let parent = parent.and_then(|id| by_thread.get(&*canonical(id)));
+        let (Some(own), Some(parent)) = (sources.get(at), parent.and_then(|at| sources.get(*at)))
+        else {
+            continue;
+        };
+        let Some(turn) = own.story.turns.last().filter(|it| it.ended.is_none()) else {
+            continue;
+        };
+        let Some(began) = turn.started.and_then(|it| own.log.events.get(it)) else {
+            continue;
+        };
+        let abort = parent.story.turns.iter().rev().find_map(|turn| {
+            let (ended, How::Aborted(_)) = turn.ended.zip(turn.how)? else {
+                return None;
+            };
+            let event = parent.log.events.get(ended)?;
+            (event.time()? >= began.time()?).then_some(ended)
+        });
+        let Some(abort) = abort else { continue };
+        let last = own.log.events.len().saturating_sub(1);
+        let message = format!(
+            "the sub-agent's rollout ends inside of a turn; its parent's turn was aborted at line {}, and listens to it for 500 ms at most",
+            parent.line(abort)
+        );
+        let mut finding = own.at(Rule::DelegateCut, Severity::Info, last, message);
+        finding.also = vec![parent.place(abort)];
+        found.push(finding);
+    }
+}

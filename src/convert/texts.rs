@@ -1,0 +1,387 @@
+//! Answers alone: the text of event streams, lists of events, whole responses. Their requests are not held.
+//!
+//! Several responses behind each other are exchanges of their own: one begins where a `response.created` follows a terminal
+//! event, or another `response.created`.
+
+use std::borrow::Cow;
+use std::io::{Read, Write};
+
+use super::log::{Bytes, Hop, Log, Reply, Sent, end_frame, is_whole};
+use super::{ConvertError, Converted};
+use crate::session::ReadError;
+use crate::session::exchange::EndCause;
+use crate::session::format::{Cause, EndLine, RequestLine};
+use crate::session::writer::Writer;
+use crate::wire::event::EventHead;
+use crate::wire::lines::{LineReader, Reason, Values, trim};
+use crate::wire::raw::{Object, array, compact, string};
+use crate::wire::sse::{Frame, Framer, Mode, frames};
+
+const NOT_HELD: [&str; 5] = [
+    "requests",
+    "status",
+    "headers",
+    "times",
+    "ends of transports",
+];
+
+/// Writes answers one after another.
+struct Answers<'a, 'w, W: Write> {
+    log: &'a mut Log<'w, W>,
+    open: Option<u32>,
+    created: bool,
+    over: bool,
+}
+
+impl<W: Write> Answers<'_, '_, W> {
+    /// Takes the bytes of one frame.
+    fn frame(&mut self, frame: &Frame, bytes: &[u8]) -> Result<(), ConvertError> {
+        let data = frame.data.as_deref().unwrap_or("");
+        let head = EventHead::read_named(data, frame.event.as_deref());
+        let kind = head.as_ref().and_then(|it| it.kind.as_deref());
+        let created = kind == Some("response.created");
+        if created && (self.over || self.created) {
+            self.close()?;
+        }
+        self.created |= created;
+        self.over |= matches!(
+            kind,
+            Some(
+                "response.completed" | "response.done" | "response.incomplete" | "response.failed"
+            )
+        );
+        let number = self.begin()?;
+        let written = self.log.writer.chunk(number, 0, bytes, None);
+        written.map_err(ConvertError::Write)
+    }
+
+    fn begin(&mut self) -> Result<u32, ConvertError> {
+        if let Some(number) = self.open {
+            return Ok(number);
+        }
+        self.log.done.requests += 1;
+        let number = self.log.done.requests;
+        self.open = Some(number);
+        let line = RequestLine {
+            exchange: number,
+            connection: None,
+            at_us: 0,
+            head_at_us: None,
+            transport: "http",
+            http: None,
+            method: Some("POST"),
+            path: Some("/v1/responses"),
+            headers: None,
+            body_complete: None,
+            body_encoded: None,
+            redacted: Vec::new(),
+        };
+        let written = self.log.writer.request_not_held(line, None);
+        written.map_err(ConvertError::Write)?;
+        Ok(number)
+    }
+
+    fn close(&mut self) -> Result<(), ConvertError> {
+        (self.created, self.over) = (false, false);
+        let Some(exchange) = self.open.take() else {
+            return Ok(());
+        };
+        let end = EndLine {
+            exchange,
+            at_us: 0,
+            cause: Cause(EndCause::NotHeld),
+            detail: None,
+            trailers: None,
+        };
+        self.log.writer.end(end).map_err(ConvertError::Write)
+    }
+}
+
+/// Writes a recording out of the text of event streams; memory holds one frame.
+pub(super) fn from_sse<R: Read, W: Write>(
+    mut reader: R,
+    writer: &mut Writer<W>,
+) -> Result<Converted, ConvertError> {
+    let mut log = Log::new(writer);
+    let mut framer = Framer::new(Mode::Tolerant);
+    let mut block = vec![0; 256 << 10];
+    // bytes of the stream from `from` on
+    let (mut held, mut from): (Vec<u8>, u64) = (Vec::new(), 0);
+    let mut line = 1_u32;
+    let mut answers = Answers {
+        log: &mut log,
+        open: None,
+        created: false,
+        over: false,
+    };
+    let mut ended = false;
+    while !ended {
+        let count = match reader.read(&mut block) {
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(ReadError::Io(error).into()),
+        };
+        let bytes = block.get(..count).unwrap_or(&[]);
+        held.extend_from_slice(bytes);
+        let found = if count == 0 {
+            ended = true;
+            framer.finish()
+        } else {
+            framer.push(bytes)
+        };
+        let mut used = 0;
+        for frame in found {
+            if !answers.log.has_begun() {
+                let mut not_held = NOT_HELD.to_vec();
+                not_held.push("line ends that the text has lost");
+                let begun = answers
+                    .log
+                    .begin("text of an event stream", &not_held, None);
+                begun.map_err(ConvertError::Write)?;
+            }
+            let range = (frame.raw.start - from) as usize..(frame.raw.end - from) as usize;
+            used = range.end;
+            let mut raw = held.get(range).unwrap_or(&[]).to_vec();
+            let lines = memchr::memchr_iter(b'\n', &raw).count() as u32;
+            if frame.too_long {
+                let length = frame.raw.end - frame.raw.start;
+                answers.log.problem(line, Reason::TooLong(length));
+            } else if let Some(data) = &frame.data
+                && !is_whole(data)
+            {
+                let reason = match (
+                    frame.whole,
+                    serde_json::from_str::<serde::de::IgnoredAny>(data),
+                ) {
+                    (false, Err(error)) if error.is_eof() => Reason::TornTail,
+                    (_, Err(error)) => Reason::NotJson(error.to_string()),
+                    (_, Ok(_)) => Reason::TornTail,
+                };
+                answers.log.problem(line, reason);
+            }
+            if frame.not_utf8 {
+                answers.log.problem(line, Reason::NotUtf8);
+            }
+            end_frame(&mut raw, &frame);
+            answers.frame(&frame, &raw)?;
+            line += lines;
+        }
+        held.drain(..used.min(held.len()));
+        from += used as u64;
+    }
+    answers.close()?;
+    if log.done.requests == 0 {
+        return Err(ReadError::Empty.into());
+    }
+    log.done.lines = line;
+    log.finish().map_err(ConvertError::Write)
+}
+
+/// Writes a recording out of events as JSON: one a line, in an array, or in envelopes `{event,data}`.
+pub(super) fn from_events<R: Read, W: Write>(
+    reader: R,
+    writer: &mut Writer<W>,
+) -> Result<Converted, ConvertError> {
+    let mut lines = LineReader::new(reader);
+    let mut log = Log::new(writer);
+    let mut not_held = NOT_HELD.to_vec();
+    not_held.push("bytes of events (their JSON stands as it is)");
+    let begun = log.begin("list of response events", &not_held, None);
+    begun.map_err(ConvertError::Write)?;
+    let mut answers = Answers {
+        log: &mut log,
+        open: None,
+        created: false,
+        over: false,
+    };
+    let mut last = 0;
+    // an array may be spread over lines
+    let mut whole: Option<Vec<u8>> = None;
+    while let Some(line) = lines.next_line().map_err(ReadError::Io)? {
+        last = line.number;
+        let (bytes, found) = trim(&line);
+        if let Some(reason) = found {
+            answers.log.problem(last, reason);
+        }
+        if let Some(whole) = &mut whole {
+            whole.extend_from_slice(bytes);
+            whole.push(b'\n');
+            if whole.len() > crate::wire::lines::MAX_LINE {
+                answers
+                    .log
+                    .problem(last, Reason::TooLong(whole.len() as u64));
+                break;
+            }
+            continue;
+        }
+        if last == 1 && bytes.starts_with(b"[") && !bytes.ends_with(b"]") {
+            whole = Some([bytes, b"\n"].concat());
+            continue;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let mut broken = None;
+        let mut at = 0;
+        for value in Values::new(&text) {
+            match value {
+                Ok(value) => {
+                    at += value.len();
+                    events(value, &mut |data, name| spelled(&mut answers, data, name))?;
+                }
+                Err(why) => broken = Some(why),
+            }
+        }
+        if let Some(why) = broken {
+            let reason = if line.ended {
+                Reason::NotJson(why)
+            } else {
+                Reason::TornTail
+            };
+            answers.log.problem(last, reason);
+            let rest = text.get(at..).unwrap_or(&text).trim();
+            if line.ended {
+                // it was an event once: it counts as one that cannot be read
+                spelled(&mut answers, rest, None)?;
+            }
+        }
+    }
+    if let Some(whole) = whole {
+        let text = String::from_utf8_lossy(&whole);
+        match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+            Ok(_) => events(text.trim(), &mut |data, name| {
+                spelled(&mut answers, data, name)
+            })?,
+            Err(error) => answers
+                .log
+                .problem(last, Reason::NotJson(error.to_string())),
+        }
+    }
+    answers.close()?;
+    if log.done.requests == 0 {
+        return Err(ReadError::Empty.into());
+    }
+    log.done.lines = last;
+    log.finish().map_err(ConvertError::Write)
+}
+
+/// How deep envelopes are opened.
+const MAX_ENVELOPES: usize = 4;
+
+/// Hands each event that a value holds to `take`.
+fn events(
+    value: &str,
+    take: &mut dyn FnMut(&str, Option<&str>) -> Result<(), ConvertError>,
+) -> Result<(), ConvertError> {
+    opened(value, None, MAX_ENVELOPES, take)
+}
+
+fn opened(
+    value: &str,
+    name: Option<&str>,
+    depth: usize,
+    take: &mut dyn FnMut(&str, Option<&str>) -> Result<(), ConvertError>,
+) -> Result<(), ConvertError> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return take(value, name);
+    };
+    if let Some(elements) = array(value) {
+        for element in elements {
+            opened(element.get(), None, depth, take)?;
+        }
+        return Ok(());
+    }
+    if let Some(text) = string(value) {
+        if text.trim_start().starts_with(['{', '[']) || text.trim() == "[DONE]" {
+            return opened(text.trim(), name, depth, take);
+        }
+        for frame in frames(text.as_bytes(), Mode::Tolerant) {
+            if let Some(data) = &frame.data {
+                take(data, frame.event.as_deref())?;
+            }
+        }
+        return Ok(());
+    }
+    if let Some(object) = Object::read(value)
+        && object.get("type").is_none()
+        && let Some(data) = object.value("data")
+    {
+        let name = object.text("event");
+        return opened(data, name.as_deref(), depth, take);
+    }
+    take(value, name)
+}
+
+fn spelled<W: Write>(
+    answers: &mut Answers<'_, '_, W>,
+    data: &str,
+    name: Option<&str>,
+) -> Result<(), ConvertError> {
+    let data = if data.contains(['\n', '\r']) {
+        Cow::Owned(compact(data))
+    } else {
+        Cow::Borrowed(data)
+    };
+    let head = EventHead::read_named(&data, name);
+    let mut text = String::new();
+    if let Some(kind) = head.as_ref().and_then(|it| it.kind.as_deref()) {
+        text = format!("event: {}\n", kind.replace(['\n', '\r'], " "));
+    }
+    text.push_str("data: ");
+    text.push_str(&data.replace(['\n', '\r'], " "));
+    text.push_str("\n\n");
+    let frame = Frame {
+        data: Some(data.into_owned()),
+        event: name.map(str::to_owned),
+        whole: true,
+        ..Frame::default()
+    };
+    answers.frame(&frame, text.as_bytes())
+}
+
+/// A file of whole responses may be as large as this: 256 MiB.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Writes a recording out of JSON responses, one or several behind each other.
+pub(super) fn from_responses<R: Read, W: Write>(
+    reader: R,
+    writer: &mut Writer<W>,
+) -> Result<Converted, ConvertError> {
+    let mut bytes = Vec::new();
+    reader
+        .take(MAX_FILE)
+        .read_to_end(&mut bytes)
+        .map_err(ReadError::Io)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim_start_matches('\u{feff}');
+    let mut log = Log::new(writer);
+    let begun = log.begin("body of a response", &NOT_HELD, None);
+    begun.map_err(ConvertError::Write)?;
+    let lines = text.lines().count() as u32;
+    for value in Values::new(text) {
+        match value {
+            Ok(value) => {
+                let hop = Hop {
+                    body: Sent::NotHeld(None),
+                    reply: Some(Reply {
+                        at_us: 0,
+                        status: None,
+                        headers: None,
+                        body: Cow::Borrowed(value.as_bytes()),
+                        bytes: Bytes::Exact,
+                        parts: Vec::new(),
+                    }),
+                    ..Hop::default()
+                };
+                log.put(hop).map_err(ConvertError::Write)?;
+            }
+            Err(why) => log.problem(lines, Reason::NotJson(why)),
+        }
+    }
+    if log.done.requests == 0 {
+        return Err(ReadError::NotJson {
+            why: "no JSON response is in it".to_owned(),
+        }
+        .into());
+    }
+    log.done.lines = lines;
+    log.finish().map_err(ConvertError::Write)
+}

@@ -1,0 +1,63 @@
+//! A sweep for people (text), for programs (JSON) and for the eye (one page with a picture).
+
+mod html;
+mod json;
+mod text;
+pub mod trial;
+
+pub use html::html;
+pub use json::json;
+pub use text::text;
+
+use crate::strategy::Strategy;
+use crate::sweep::{Cell, Example, Situation, Sweep};
+
+/// A sweep with what is said around it.
+#[derive(Clone, Copy, Debug)]
+pub struct Swept<'a> {
+    /// The session's name.
+    pub path: &'a str,
+    /// What kind of file it is.
+    pub source: &'a str,
+    /// What was found.
+    pub sweep: &'a Sweep,
+    /// The strategy that decides.
+    pub chosen: Strategy,
+    /// Keys of cells that failed in an older sweep, if there is one to compare with.
+    pub known: Option<&'a [String]>,
+}
+
+impl Swept<'_> {
+    /// The cells of the deciding strategy that fail and did not fail before.
+    pub fn failing(&self) -> impl Iterator<Item = (&Situation, &Cell)> {
+        self.sweep
+            .column(self.chosen)
+            .filter(|(_, cell)| cell.fails())
+            .filter(|(situation, _)| !self.is_known(situation))
+    }
+
+    /// Whether a cell of the deciding strategy failed in the older sweep.
+    fn is_known(&self, situation: &Situation) -> bool {
+        let key = self.sweep.key(situation, self.chosen);
+        self.known.is_some_and(|known| known.contains(&key))
+    }
+
+    /// Whether some of its cells cannot be told.
+    pub fn is_unknown(&self) -> bool {
+        let mut cells = self.sweep.column(self.chosen);
+        cells.any(|(_, cell)| cell.unknown > 0)
+    }
+}
+
+/// Where a cut falls, in words: `exchange 2, behind event 7`.
+pub(super) fn place(example: &Example) -> String {
+    let mut words = match (&example.exchange, example.event) {
+        (Some(exchange), Some(event)) => format!("exchange {exchange}, behind event {event}"),
+        (Some(exchange), None) => format!("exchange {exchange}, before any event"),
+        (None, _) => format!("behind line {}", example.line),
+    };
+    if let Some(first) = &example.behind {
+        words = format!("{words} of the next answer, first cut: {}", place(first));
+    }
+    words
+}

@@ -1,0 +1,146 @@
+//! A session that really ends at a point, with the next request behind it.
+
+use super::{Base, Next, Point, Who, user_message};
+use crate::rollout::{Rollout, Step};
+use crate::session::Session;
+use crate::session::exchange::{
+    Answer, EndCause, Exchange, Recording, Request, Terminal, Transport,
+};
+use crate::session::tree::Node;
+use crate::strategy::chained;
+
+/// The session cut at a point, with the next request as its last one. What [`super::super::run`] says of that request is
+/// what [`super::ask`] says of the point.
+///
+/// `None` where a session cannot say what happens: a rollout that is rebuilt from state lines, a killed client of a
+/// recording, a request that the lane would not send by habit.
+pub fn cut(session: &Session, point: &Point, next: Next) -> Option<Session> {
+    if !super::applies(point, next) {
+        return None;
+    }
+    match session {
+        Session::Rollout(rollout) if chained::is_chained(rollout) => None,
+        Session::Rollout(rollout) => Some(Session::Rollout(of_rollout(rollout, point, next))),
+        Session::Recording(_) if next.who == Who::Kill || next.base.is_some() => None,
+        Session::Recording(recording) => {
+            of_recording(recording, point, next).map(Session::Recording)
+        }
+    }
+}
+
+fn of_rollout(rollout: &Rollout, point: &Point, next: Next) -> Rollout {
+    let mut cut = rollout.clone();
+    cut.steps.truncate(point.at as usize + 1);
+    if next.who == Who::Kill {
+        // a turn that begins while another one runs: the process ended in between
+        cut.steps.push(Step::TurnStarted(0));
+        cut.steps.push(Step::TurnStarted(0));
+    }
+    let user = cut.items.push(user_message());
+    cut.steps.push(Step::Item(user));
+    cut
+}
+
+fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Recording> {
+    let mut cut = recording.clone();
+    let at = cut
+        .exchanges
+        .iter()
+        .position(|it| Some(it.number) == point.exchange)?;
+    cut.exchanges.truncate(at + 1);
+    let lane = point.lane;
+    let of_lane = |it: &&Exchange| it.lane == lane && it.request.whole;
+    let chains = recording.exchanges.iter().filter(of_lane);
+    let chains = chains.into_iter().any(|it| it.request.previous.is_some());
+    let last = cut.exchanges.last_mut()?;
+    let state = &point.state;
+    if state.named {
+        last.answer.done.truncate(state.done as usize);
+        last.answer.half.clone_from(&state.half);
+        if !state.over {
+            last.answer.terminal = None;
+            last.answer.refusal = None;
+            last.answer.end = Some(EndCause::ClientClosed);
+        }
+    } else {
+        last.answer = Answer::default();
+    }
+    let before = last.clone();
+    let complete = |it: &&Exchange| {
+        it.lane == lane
+            && it.request.whole
+            && it.answer.terminal == Some(Terminal::Completed)
+            && it.answer.response.is_some()
+    };
+    let complete = cut.exchanges.iter().rev().find(complete);
+    let complete = complete.and_then(|it| it.answer.response);
+    let mut base = match (before.request.conversation, chains) {
+        (Some(_), _) => Base::Conversation,
+        (None, true) => Base::Complete,
+        (None, false) => Base::Whole,
+    };
+    if base == Base::Complete
+        && before.transport == Transport::WebSocket
+        && before.request.store == Some(false)
+        && !(state.over && next.who == Who::Client)
+    {
+        base = Base::Whole;
+    }
+    if base == Base::Whole && before.request.previous.is_some() {
+        return None;
+    }
+    let again = next.who == Who::Upstream;
+    let chained = base != Base::Whole;
+    let mut path = if chained && !again {
+        Node::ROOT
+    } else {
+        before.request.input
+    };
+    let done = if chained {
+        &[][..]
+    } else {
+        &before.answer.done
+    };
+    let held = if again && chained {
+        &[][..]
+    } else if again {
+        &state.later
+    } else {
+        &state.outputs
+    };
+    for item in done.iter().chain(held) {
+        path = cut.tree.push(path, *item);
+    }
+    if !again {
+        let user = cut.items.push(user_message());
+        if !cut.fingerprints.is_empty() {
+            cut.fingerprints.push(0);
+        }
+        path = cut.tree.push(path, user);
+    }
+    let repeats = again && chained;
+    let here = cut.exchanges.len() as u32;
+    cut.exchanges.push(Exchange {
+        number: u32::MAX,
+        lane,
+        line: 0,
+        end_line: 0,
+        turn: before.turn + u32::from(!again),
+        attempt: if repeats { before.attempt + 1 } else { 1 },
+        first_attempt: if repeats { before.first_attempt } else { here },
+        request: Request {
+            previous: match base {
+                Base::Complete if again => before.request.previous,
+                Base::Complete => complete,
+                _ => None,
+            },
+            conversation: before.request.conversation,
+            store: before.request.store,
+            input: path,
+            whole: true,
+        },
+        answer: Answer::default(),
+        ..before
+    });
+    Some(cut)
+}
