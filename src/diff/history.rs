@@ -160,7 +160,10 @@ impl<'a> History<'a> {
         let answer = answer.saturating_sub(front);
         let behind = kept.iter().rposition(|it| it.is_some_and(|at| at < answer));
         let behind = behind.map_or(0, |at| at + 1);
-        for (slot, print) in kept.iter_mut().zip(&right).skip(behind) {
+        let pairs = (right.len() - behind.min(right.len()))
+            .saturating_mul(left.len().saturating_sub(answer));
+        let again = if pairs <= MAX_SEARCH { behind } else { right.len() };
+        for (slot, print) in kept.iter_mut().zip(&right).skip(again) {
             if slot.is_some() {
                 continue;
             }

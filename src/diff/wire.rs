@@ -366,6 +366,11 @@ impl<'a> Walk<'a> {
         if self.reading.layer == Layer::Bytes {
             return;
         }
+        let has_answer = exchange.answer.status.is_some() || exchange.answer.events > 0;
+        if !has_answer && self.recording.origin != exchange::Origin::Recorded {
+            // a bare request, or a log without its answer: nothing was cut
+            return;
+        }
         let found = answer.finish(exchange, self.reading.ordered, &mut self.into);
         self.history.answered(exchange, &found);
         if let Some(told) = self.told.get_mut(at) {
