@@ -21,6 +21,7 @@ mod cli;
 mod client;
 mod convert;
 mod corpus;
+mod diff;
 mod events;
 mod house_rules;
 mod inspect;
