@@ -118,6 +118,10 @@ pub fn shrink(text: &str, oracle: &mut dyn Oracle, limits: Limits) -> Option<Shr
         }
     }
     let minimal = !judge.is_spent();
+    let counted = document.counted();
+    if judge.is_same(&counted.text()) {
+        document = counted;
+    }
     let kept = reduce::reasons(&document, &mut judge);
     Some(Shrunk {
         text: document.text(),

@@ -33,27 +33,32 @@ pub enum Cuts {
     Some(usize),
 }
 
-/// How calls are typed anew before the session is swept.
+/// How a session is changed before it is swept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Variant {
     /// Every function, custom and local shell call becomes one of this kind.
     pub kind: Option<&'static str>,
     /// `call_` inside of call ids becomes this.
     pub ids: Option<String>,
+    /// Every request of a recording travels like this: `http` or `websocket`.
+    pub transport: Option<&'static str>,
 }
 
 impl Variant {
     fn is_plain(&self) -> bool {
-        self.kind.is_none() && self.ids.is_none()
+        self.kind.is_none() && self.ids.is_none() && self.transport.is_none()
     }
 
     /// What it is called in reports: `as recorded`, or what is changed.
     pub fn name(&self) -> String {
-        match (&self.kind, &self.ids) {
-            (None, None) => "as recorded".to_owned(),
-            (Some(kind), None) => (*kind).to_owned(),
-            (None, Some(ids)) => format!("ids {ids}…"),
-            (Some(kind), Some(ids)) => format!("{kind}, ids {ids}…"),
+        let kind = self.kind.map(str::to_owned);
+        let ids = self.ids.as_ref().map(|ids| format!("ids {ids}…"));
+        let transport = self.transport.map(|it| format!("over {it}"));
+        let parts: Vec<String> = [kind, ids, transport].into_iter().flatten().collect();
+        if parts.is_empty() {
+            "as recorded".to_owned()
+        } else {
+            parts.join(", ")
         }
     }
 }

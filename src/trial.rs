@@ -102,12 +102,16 @@ pub struct Place {
     pub carries_outputs: bool,
     /// Whether the whole answer is sent.
     pub over: bool,
+    /// Whether only half of that event arrives.
+    #[serde(default)]
+    pub half: bool,
 }
 
 impl Place {
     /// As it is told to commands: `2:response 7`, in the words of `serve --cut`.
     pub fn cut(&self) -> String {
         match self.event {
+            Some(event) if self.half => format!("{}:{event}=half-line", self.request),
             Some(event) => format!("{}:{event}", self.request),
             None => format!("{}:byte:0", self.request),
         }
@@ -116,7 +120,8 @@ impl Place {
 
 /// The places of a recording at which a client can be cut, from the points of its sweep.
 ///
-/// Only the lane of its first request counts, and only until an answer that the recording does not hold whole.
+/// Only the lane of its first request counts. With `every_event` there is a place for each event, and one inside of an
+/// event for each stage of each request.
 pub fn places(points: &[Point], every_event: bool) -> Vec<Place> {
     let mut found = Vec::new();
     let lane = points.first().map(|point| point.lane);
@@ -138,14 +143,28 @@ pub fn places(points: &[Point], every_event: bool) -> Vec<Place> {
         } else {
             1
         };
+        let place = Place {
+            exchange,
+            request: numbers.len() as u32,
+            event: point.event,
+            stage: point.stage.name().to_owned(),
+            carries_outputs: point.carries_outputs,
+            over,
+            half: false,
+        };
+        let is_first = |it: &Place| it.exchange != exchange || it.stage != place.stage;
+        if every_event && !over && point.event.is_some() && found.iter().all(is_first) {
+            // what arrives by half leaves what the event before it left
+            found.push(Place {
+                event: point.event.map(|event| event + 1),
+                half: true,
+                ..place.clone()
+            });
+        }
         for further in 0..last {
             found.push(Place {
-                exchange,
-                request: numbers.len() as u32,
                 event: point.event.map(|event| event + further),
-                stage: point.stage.name().to_owned(),
-                carries_outputs: point.carries_outputs,
-                over,
+                ..place.clone()
             });
         }
     }
@@ -182,7 +201,9 @@ impl Case {
 pub enum Did {
     /// Every request was accepted.
     Accepted,
-    /// Accepted, but something that is not so was said, or a real output or the conversation was left out.
+    /// Accepted, but what the user said first is gone.
+    Forgets,
+    /// Accepted, but something that is not so was said, or a real output was left out.
     Untrue,
     /// Some worlds would refuse a request.
     Depends,
@@ -200,8 +221,9 @@ pub enum Did {
 
 impl Did {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Accepted,
+        Self::Forgets,
         Self::Untrue,
         Self::Depends,
         Self::Silent,
@@ -215,6 +237,7 @@ impl Did {
     pub fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Forgets => "forgets",
             Self::Untrue => "untrue",
             Self::Depends => "depends",
             Self::Silent => "silent",
@@ -280,6 +303,10 @@ pub fn cases(plan: &Plan, places: &[Place]) -> Vec<Case> {
         for interrupt in &plan.interrupts {
             // nothing is under way that the endpoint could break off
             if *interrupt == Interrupt::Hangup && place.over {
+                continue;
+            }
+            // a client that is waited for with a signal has taken in whole events only
+            if *interrupt != Interrupt::Hangup && place.half {
                 continue;
             }
             for repeat in 1..=plan.repeat.max(1) {

@@ -1,9 +1,13 @@
 //! What each target does with its bytes: no panic, and never more than a bound.
 
 use responses_replay::check;
+use responses_replay::convert::summary::count;
+use responses_replay::convert::walk::walk;
+use responses_replay::convert::{self, Capture};
 use responses_replay::redact::{Lookout, Redactor, Stream};
 use responses_replay::rollout::{NoLibrary, reader as rollout_reader};
-use responses_replay::session::{Session, reader, request_file};
+use responses_replay::session::writer::Writer;
+use responses_replay::session::{ReadError, Session, reader, request_file};
 use responses_replay::strategy::{self, Options, Probe, Strategy};
 use responses_replay::wire::event::ResponseFold;
 use responses_replay::wire::refusal::find;
@@ -13,13 +17,14 @@ use responses_replay::wire::sse::{Framer, Mode, frames};
 pub type Target = fn(&[u8]);
 
 /// All targets.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("sse", sse),
     ("session_line", session_line),
     ("rollout_line", rollout_line),
     ("refusal", refusal),
     ("request", request),
     ("redact", redact),
+    ("capture", capture),
 ];
 
 /// Frames of an event stream: the same however the bytes are cut, and no longer than they are.
@@ -37,6 +42,26 @@ pub fn sse(bytes: &[u8]) {
             assert!(data.len() <= bytes.len() * 3);
             fold.data(data);
         }
+    }
+}
+
+/// A capture of every kind: converted, read, counted, and no longer than a bound.
+pub fn capture(bytes: &[u8]) {
+    let _kind = convert::capture(bytes);
+    for kind in Capture::ALL.into_iter().filter(|kind| !kind.is_folder()) {
+        let mut writer = Writer::new(Vec::new());
+        if convert::from_file(kind, bytes, &mut writer).is_err() {
+            continue;
+        }
+        let recording = writer.into_inner();
+        let read = reader::read(recording.as_slice());
+        assert!(read.is_ok(), "{kind:?} gives no recording");
+        let mut events = 0;
+        let walked = walk(recording.as_slice(), &mut |whole, _| {
+            events += count(&whole).events as usize;
+            Ok::<(), ReadError>(())
+        });
+        assert!(walked.is_ok() && events <= bytes.len() + 1);
     }
 }
 

@@ -433,6 +433,9 @@ pub struct InspectArgs {
     /// Look for no sub-agents
     #[arg(long)]
     pub alone: bool,
+    /// With --format events: one line for what 'replay diff' compares, so that two runs of one conversation are the same
+    #[arg(long, conflicts_with_all = ["filter", "follow"])]
+    pub normalised: bool,
 }
 /// Serve a Responses endpoint that is as strict as the real one
 ///

@@ -99,6 +99,11 @@ fn given(args: &ConvertArgs, source: &Source) -> Result<Given, CliError> {
             CliError::usage(format!("no kind of capture is called '{from}'"))
                 .hint(format!("kinds are {}", known.join(", ")))
         })?;
+        let is_folder = source.path().is_some_and(Path::is_dir);
+        if kind.is_folder() != is_folder {
+            let what = if kind.is_folder() { "folder" } else { "file" };
+            return Err(CliError::usage(format!("--from {from}: that is a {what}")));
+        }
         return Ok(Given::Capture(kind));
     }
     if let Some(kind) = captured::kind(source).map_err(unreadable)? {
@@ -178,7 +183,7 @@ impl Said {
             (None, Given::Capture(kind)) => {
                 said.push(format!(
                     "{} converted ({kind})",
-                    plural(self.requests, "request")
+                    plural(self.requests, "exchange")
                 ));
             }
             (None, _) => {}

@@ -39,7 +39,11 @@ pub(super) fn write(
             "problems": document::problems(&all, None),
         }));
     }
-    output.data(&table(&walked.converted_from, &walked.not_held, &counts))
+    output.data(&table(
+        walked.converted_from.as_deref(),
+        &walked.not_held,
+        &counts,
+    ))
 }
 
 fn terminal(counts: &Counts) -> Option<&'static str> {
@@ -73,7 +77,7 @@ fn stream(counts: &Counts) -> Value {
     })
 }
 
-fn table(from: &Option<String>, not_held: &[String], all: &[Counts]) -> String {
+fn table(from: Option<&str>, not_held: &[String], all: &[Counts]) -> String {
     let mut out = String::new();
     if let Some(from) = from {
         let _ = writeln!(out, "converted from: {}", safe(from));

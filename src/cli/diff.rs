@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Environment;
 use super::args::{DiffArgs, LayerName};
 use super::error::CliError;
-use super::input;
+use super::input::{self, Source};
 use super::inspect::load::Opened;
 use super::output::Output;
 use crate::diff::{
@@ -122,7 +122,7 @@ fn show(
             text.push_str(&draw::unified(view, found));
         }
     }
-    text.push_str(&draw::summary(view, found));
+    text.push_str(&draw::summary(view, found, args.summary));
     output.data(&text)
 }
 
@@ -213,7 +213,12 @@ fn named(argument: &str) -> Named {
 }
 
 fn open(side: &Named, environment: &Environment) -> Result<(Opened, Session), CliError> {
-    let found = input::find(&side.argument, environment)?;
+    // stdin is read once, where it is copied
+    let found = if side.argument == "-" {
+        vec![Source::Bytes(Vec::new())]
+    } else {
+        input::find(&side.argument, environment)?
+    };
     let [source] = found.as_slice() else {
         let error = CliError::usage(format!("{} names {} sessions", side.argument, found.len()));
         return Err(error.hint("name one file"));
@@ -285,6 +290,10 @@ fn beside(
     if disk.events.is_empty() {
         let error = CliError::input(&side.name, "the recording holds no rollout lines");
         return Err(error.hint("name the rollout: replay diff RECORDING ROLLOUT"));
+    }
+    if let Some(note) = disk.notes.first() {
+        let error = CliError::input(&side.name, note.clone());
+        return Err(error.hint("name the whole rollout: replay diff RECORDING ROLLOUT"));
     }
     Ok((wire, disk))
 }

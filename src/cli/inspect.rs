@@ -12,7 +12,8 @@ use super::args::{Format, InspectArgs};
 use super::convert::create;
 use super::error::CliError;
 use super::input::{self, Source};
-use super::output::Output;
+use super::output::{Output, escaped};
+use crate::diff;
 use crate::inspect::{self, Helpers, Options};
 use crate::report::inspect::{events, html, json, text};
 use crate::report::style::Paint;
@@ -40,9 +41,15 @@ pub(super) fn run(
         let error = CliError::usage("--follow is for the viewer");
         return Err(error.hint("it needs a terminal, and neither --format nor --output"));
     }
+    if args.normalised && output.format != Format::Events {
+        return Err(CliError::usage("--normalised is for --format events"));
+    }
     let viewer = !asked && args.output.is_none() && io::stdout().is_terminal();
     if viewer {
         return look(opened, args.follow, filter, environment, output);
+    }
+    if args.normalised {
+        return normalised(args, &opened, environment);
     }
     let loaded = load::all(&opened, environment, u64::MAX, &mut |_| {})?;
     let sink: Box<dyn Write> = match &args.output {
@@ -51,6 +58,38 @@ pub(super) fn run(
     };
     let mut out = BufWriter::new(sink);
     let written = write(&mut out, output, loaded, &filter).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::failed(format!("cannot write: {error}")))
+        }
+        _ => Ok(0),
+    }
+}
+
+/// Writes what `replay diff` compares, line by line.
+fn normalised(
+    args: &InspectArgs,
+    opened: &[Opened],
+    environment: &Environment,
+) -> Result<u8, CliError> {
+    let mut text = String::new();
+    for one in opened {
+        let failed = |error: io::Error| CliError::input(&one.source.name(), error.to_string());
+        let session = one
+            .source
+            .read_from(one.open().map_err(failed)?, environment)?;
+        let reading = diff::Reading::default();
+        let sequence =
+            diff::read(&session, one.open().map_err(failed)?, &reading).map_err(failed)?;
+        text.push_str(&diff::normalised(&sequence, &diff::Options::default()));
+    }
+    let mut sink: Box<dyn Write> = match &args.output {
+        Some(path) if path != Path::new("-") => Box::new(create(path, args.force)?),
+        _ => Box::new(io::stdout().lock()),
+    };
+    let written = sink
+        .write_all(escaped(&text).as_bytes())
+        .and_then(|()| sink.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(CliError::failed(format!("cannot write: {error}")))

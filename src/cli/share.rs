@@ -114,7 +114,8 @@ pub(super) fn run(
     if !output.is_json() {
         output.data(&report::look(&small, &issue_text, LOOK_LINES, LOOK_WIDTH))?;
     }
-    if !args.yes && !(asks && confirmed()?) {
+    let agreed = args.yes || (asks && confirmed()?);
+    if !agreed {
         return Err(CliError::usage("nothing was written: nobody said yes")
             .hint("look at what is printed above, then say --yes"));
     }

@@ -85,21 +85,23 @@ pub(super) fn run(
             Some(session),
         )
     };
-    write(&args.output, shrunk.text.as_bytes(), args.force)?;
     let test = match args.emit {
         Some(form) => {
-            let made = super::emit::test(form, &args.output, &shrunk.text, session.as_ref())?;
+            let made = super::emit::test(form, &args.output, &failure, session.as_ref())?;
             if made.path.exists() && !args.force {
                 return Err(
                     CliError::usage(format!("{} exists already", made.path.display()))
                         .hint("--force overwrites it"),
                 );
             }
-            write(&made.path, made.text.as_bytes(), args.force)?;
-            Some(made.path)
+            Some(made)
         }
         None => None,
     };
+    write(&args.output, shrunk.text.as_bytes(), args.force)?;
+    if let Some(made) = &test {
+        write(&made.path, made.text.as_bytes(), args.force)?;
+    }
     let report = Report {
         path: &name,
         failure: &failure,
@@ -108,7 +110,7 @@ pub(super) fn run(
         before,
         shrunk: &shrunk,
         output: &args.output,
-        test: test.as_deref(),
+        test: test.as_ref().map(|made| made.path.as_path()),
     };
     if output.is_json() {
         output.document(&report::document(&report))?;

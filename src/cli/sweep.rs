@@ -36,6 +36,11 @@ pub(super) fn run(
     let known = args.baseline.as_deref().map(baseline).transpose()?;
     let source = the_one(&args.session, environment)?;
     let session = source.read(environment)?;
+    if matches!(session, Session::Rollout(_)) && !args.transport.is_empty() {
+        return Err(CliError::usage(
+            "--transport: a rollout does not say how its requests travelled",
+        ));
+    }
     let bar = progress(output);
     let told = |done: usize, all: usize| {
         bar.set_length(all as u64);
@@ -189,15 +194,26 @@ fn variants(args: &SweepArgs) -> Result<Vec<Variant>, CliError> {
         }
         ids.push(Some(form.clone()));
     }
-    Ok(ids
-        .iter()
-        .flat_map(|ids| {
-            kinds.iter().map(|kind| Variant {
-                kind: *kind,
-                ids: ids.clone(),
-            })
-        })
-        .collect())
+    let mut transports = vec![None];
+    for name in &args.transport {
+        let known = ["http", "websocket"].into_iter().find(|it| it == name);
+        if known.is_some() && !transports.contains(&known) {
+            transports.push(known);
+        }
+    }
+    let mut found = Vec::new();
+    for transport in transports {
+        for ids in &ids {
+            for kind in &kinds {
+                found.push(Variant {
+                    kind: *kind,
+                    ids: ids.clone(),
+                    transport,
+                });
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The keys of the cells that fail in an older document.

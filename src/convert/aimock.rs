@@ -66,7 +66,7 @@ pub(super) fn from_aimock<R: Read, W: Write>(
     }
     if log.done.requests == 0 {
         return Err(ConvertError::nothing(
-            1,
+            0,
             "no fixture answers a request to the Responses API".to_owned(),
         ));
     }

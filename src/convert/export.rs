@@ -5,6 +5,7 @@ mod har;
 pub use har::to_har;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 
 use thiserror::Error;
@@ -100,10 +101,10 @@ fn stream_of(whole: &Whole) -> Vec<u8> {
             let kind =
                 EventHead::read(message).and_then(|it| it.kind.map(std::borrow::Cow::into_owned));
             if let Some(kind) = kind.filter(|it| !it.contains(['\n', '\r'])) {
-                text.push_str(&format!("event: {kind}\n"));
+                let _ = writeln!(text, "event: {kind}");
             }
             for line in message.lines() {
-                text.push_str(&format!("data: {line}\n"));
+                let _ = writeln!(text, "data: {line}");
             }
             text.push('\n');
         }

@@ -4,7 +4,7 @@
 //! A file that this program wrote also says when each chunk came (`_replay`), and how the exchange ended.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{BufReader, Read, Write};
 
 use base64::Engine as _;
@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::log::{Bytes, Hop, Log, Reply, Sent};
-use super::times::{micros_of_ms, rfc3339};
+use super::log::{Bytes, Hop, Log, Opened, Reply, Sent};
+use super::times::{micros_of_ms, rfc3339, to_rfc3339};
 use super::{ConvertError, Converted, sockets};
 use crate::session::ReadError;
 use crate::session::exchange::EndCause;
@@ -58,11 +58,12 @@ pub(super) fn from_har<R: Read, W: Write>(
     if let Err(error) = read {
         if count == 0 || error.is_io() {
             let why = error.to_string();
-            return Err(match error.is_io() {
-                true => ReadError::Io(error.into()),
-                false => ReadError::NotJson { why },
-            }
-            .into());
+            let error = if error.is_io() {
+                ReadError::Io(error.into())
+            } else {
+                ReadError::NotJson { why }
+            };
+            return Err(error.into());
         }
         let reason = if error.is_eof() {
             Reason::TornTail
@@ -71,9 +72,10 @@ pub(super) fn from_har<R: Read, W: Write>(
         };
         log.problem(error.line() as u32, reason);
     }
+    log.flush(u64::MAX).map_err(ConvertError::Write)?;
     if log.done.requests == 0 {
         return Err(ConvertError::nothing(
-            1,
+            0,
             "the file has no entries".to_owned(),
         ));
     }
@@ -181,14 +183,20 @@ impl State {
     ) -> std::io::Result<()> {
         let entry = Object::read(text);
         let started = entry.as_ref().and_then(|it| it.text("startedDateTime"));
+        let own = entry.as_ref().and_then(|it| it.object("_replay"));
+        let dated = own.as_ref().and_then(|it| it.flag("date_held")) != Some(false);
         let started_us = started.as_deref().and_then(rfc3339);
+        // a file of our own also says how long after its beginning that was
+        let own_us = own.as_ref().and_then(|it| it.number("at_us"));
+        let began_us =
+            started_us.map(|it| it - own_us.and_then(|us| us.try_into().ok()).unwrap_or(0));
         if !log.has_begun() {
             let mut not_held = NOT_HELD.to_vec();
             if started_us.is_none() {
                 not_held.push("times");
             }
-            let created = started.as_deref().filter(|_| started_us.is_some());
-            log.begin("HAR file", &not_held, created)?;
+            let created = began_us.filter(|_| dated).and_then(to_rfc3339);
+            log.begin("HAR file", &not_held, created.as_deref())?;
         }
         let name = format!("entry {count}");
         let (Some(entry), Some(request)) =
@@ -200,19 +208,22 @@ impl State {
             );
             return Ok(());
         };
-        let first = *self.first.get_or_insert(started_us.unwrap_or(0));
+        let first = *self.first.get_or_insert(began_us.unwrap_or(0));
         let at_us = started_us.map_or(0, |it| u64::try_from(it - first).unwrap_or(0));
         if let Some(messages) = entry.array("_webSocketMessages") {
             self.connections += 1;
-            let opened = sockets::Opened {
-                number: self.connections,
-                at_us,
-                first,
-                path: &path_of(&request.text("url").unwrap_or_default()),
-                headers: headers_of(&request),
-                reply: entry.object("response"),
+            log.flush(at_us)?;
+            let response = entry.object("response");
+            let status = response.as_ref().and_then(|it| it.small("status"));
+            let opened = Opened {
+                connection: self.connections,
+                path: path_of(&request.text("url").unwrap_or_default()),
+                headers: headers_of(&request).into_owned(),
+                status: status.filter(|it| *it > 0),
+                response_headers: response.as_ref().map(|it| headers_of(it).into_owned()),
             };
-            return sockets::write(log, &opened, &messages, &name);
+            sockets::put(log, at_us, first, opened, &messages, &name);
+            return Ok(());
         }
         let hop = hop(log, entry, &request, at_us, name);
         log.put(hop).map(|_| ())
@@ -227,6 +238,7 @@ fn hop<'a, W: Write>(
     name: String,
 ) -> Hop<'a> {
     let own = entry.object("_replay");
+    let held = |what: &str| own.as_ref().and_then(|it| it.flag(what)) != Some(false);
     let method = request.text("method").unwrap_or(Cow::Borrowed("POST"));
     let body = match request.object("postData") {
         Some(data) => match text_of(&data) {
@@ -276,14 +288,14 @@ fn hop<'a, W: Write>(
             }
         };
         let headers = headers_of(response);
-        let told = own.as_ref().and_then(|it| it.flag("status_held")) != Some(false);
         (status.is_some() || !body.is_empty()).then(|| Reply {
             at_us: own
                 .as_ref()
                 .and_then(|it| it.number("head_us"))
                 .unwrap_or(head_us),
-            status: status.filter(|_| told),
-            headers: (!headers_missing(response)).then_some(headers),
+            status: status.filter(|_| held("status_held")),
+            headers: (!headers_missing(response) && held("response_headers_held"))
+                .then_some(headers),
             body,
             bytes: match own.as_ref().and_then(|it| it.flag("rebuilt")) {
                 Some(true) => Bytes::Rebuilt,
@@ -307,7 +319,7 @@ fn hop<'a, W: Write>(
             .as_deref()
             .and_then(http_version),
         websocket: None,
-        headers: (!headers_missing(request)).then(|| headers_of(request)),
+        headers: (!headers_missing(request) && held("headers_held")).then(|| headers_of(request)),
         body,
         reply,
         end: own_end
@@ -345,11 +357,11 @@ fn event_source(entry: &Object<'_>) -> String {
         };
         for (field, key) in [("id", "eventId"), ("event", "eventName")] {
             if let Some(value) = line(key) {
-                text.push_str(&format!("{field}: {value}\n"));
+                let _ = writeln!(text, "{field}: {value}");
             }
         }
         for data in message.text("data").unwrap_or_default().lines() {
-            text.push_str(&format!("data: {data}\n"));
+            let _ = writeln!(text, "data: {data}");
         }
         text.push('\n');
     }

@@ -8,7 +8,10 @@ use super::Converted;
 use super::decode::{Decoded, decode};
 use crate::ids::LineNo;
 use crate::session::exchange::EndCause;
-use crate::session::format::{Cause, EndLine, HeaderLines, RequestLine, ResponseLine, SessionLine};
+use crate::session::format::{
+    Cause, ConnectionEndLine, ConnectionLine, EndLine, FrameLine, HeaderLines, RequestLine,
+    ResponseLine, SessionLine,
+};
 use crate::session::lanes::{Headers, is_responses_path};
 use crate::session::writer::Writer;
 use crate::wire::lines::{Problem, Reason};
@@ -101,6 +104,30 @@ enum Waiting {
     End(u32, EndCause, Option<String>),
     /// Any other whole line.
     Event(String),
+    /// A WebSocket is opened.
+    Opened(Box<Opened>),
+    /// A message on one.
+    Message(Message),
+    /// It ends.
+    Closed(u32),
+}
+
+/// A WebSocket connection.
+pub(super) struct Opened {
+    pub(super) connection: u32,
+    pub(super) path: String,
+    pub(super) headers: Headers<'static>,
+    pub(super) status: Option<u32>,
+    pub(super) response_headers: Option<Headers<'static>>,
+}
+
+/// A message on a WebSocket.
+pub(super) struct Message {
+    pub(super) connection: u32,
+    pub(super) from_client: bool,
+    /// Its kind, by the name of the format.
+    pub(super) kind: &'static str,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// The recording that is written.
@@ -110,6 +137,10 @@ pub(super) struct Log<'a, W: Write> {
     waiting: BTreeMap<(u64, u64), Waiting>,
     sequence: u64,
     begun: bool,
+    /// The newest exchange of each connection.
+    current: BTreeMap<u32, u32>,
+    /// When the last exchange began.
+    last_us: u64,
 }
 
 impl<'a, W: Write> Log<'a, W> {
@@ -120,6 +151,8 @@ impl<'a, W: Write> Log<'a, W> {
             waiting: BTreeMap::new(),
             sequence: 0,
             begun: false,
+            current: BTreeMap::new(),
+            last_us: 0,
         }
     }
 
@@ -157,6 +190,13 @@ impl<'a, W: Write> Log<'a, W> {
 
     /// Writes an exchange and returns its number.
     pub(super) fn put(&mut self, hop: Hop<'_>) -> io::Result<u32> {
+        if hop.at_us < self.last_us {
+            let name = &hop.name;
+            let what =
+                format!("{name} began before what stands in front of it; its times are not kept");
+            self.says(hop.line, what);
+        }
+        self.last_us = self.last_us.max(hop.at_us);
         self.flush(hop.at_us)?;
         self.done.requests += 1;
         let number = self.done.requests;
@@ -171,7 +211,11 @@ impl<'a, W: Write> Log<'a, W> {
             detail,
             ..
         } = hop;
-        let end_us = end_us.max(at_us);
+        let parts = reply
+            .iter()
+            .flat_map(|it| it.parts.iter().map(|(at, _)| *at));
+        let last_us = parts.chain(reply.iter().map(|it| it.at_us)).max();
+        let end_us = end_us.max(at_us).max(last_us.unwrap_or(0));
         if let Some(reply) = reply {
             self.reply(number, line, &name, at_us, reply)?;
         }
@@ -300,6 +344,18 @@ impl<'a, W: Write> Log<'a, W> {
         self.wait(at_us, Waiting::Event(json));
     }
 
+    pub(super) fn opened(&mut self, at_us: u64, opened: Opened) {
+        self.wait(at_us, Waiting::Opened(Box::new(opened)));
+    }
+
+    pub(super) fn message(&mut self, at_us: u64, message: Message) {
+        self.wait(at_us, Waiting::Message(message));
+    }
+
+    pub(super) fn closed(&mut self, at_us: u64, connection: u32) {
+        self.wait(at_us, Waiting::Closed(connection));
+    }
+
     fn wait(&mut self, at_us: u64, line: Waiting) {
         self.sequence += 1;
         self.waiting.insert((at_us, self.sequence), line);
@@ -339,6 +395,24 @@ impl<'a, W: Write> Log<'a, W> {
                 detail: detail.as_deref(),
                 trailers: None,
             }),
+            Waiting::Opened(opened) => self.writer.connection(ConnectionLine {
+                connection: opened.connection,
+                at_us,
+                method: Some("GET"),
+                path: Some(&opened.path),
+                headers: Some(HeaderLines(&opened.headers)),
+                status: opened.status,
+                response_headers: opened.response_headers.as_ref().map(HeaderLines),
+                extensions: None,
+            }),
+            Waiting::Message(message) => self.write_message(at_us, message),
+            Waiting::Closed(connection) => self.writer.connection_end(ConnectionEndLine {
+                connection,
+                at_us,
+                cause: Cause(EndCause::NotHeld),
+                code: None,
+                reason: None,
+            }),
             Waiting::Event(json) => {
                 let value = serde_json::from_str::<Box<serde_json::value::RawValue>>(&json).ok();
                 self.writer
@@ -351,6 +425,44 @@ impl<'a, W: Write> Log<'a, W> {
                     })
             }
         }
+    }
+
+    /// What the client sends as text begins an exchange.
+    fn write_message(&mut self, at_us: u64, message: Message) -> io::Result<()> {
+        let connection = message.connection;
+        if message.from_client && message.kind == "text" {
+            self.done.requests += 1;
+            self.current.insert(connection, self.done.requests);
+            let line = RequestLine {
+                exchange: self.done.requests,
+                connection: Some(connection),
+                at_us,
+                head_at_us: None,
+                transport: "websocket",
+                http: None,
+                method: None,
+                path: None,
+                headers: None,
+                body_complete: None,
+                body_encoded: None,
+                redacted: Vec::new(),
+            };
+            return self.writer.request(line, message.bytes);
+        }
+        let line = FrameLine {
+            connection,
+            exchange: self.current.get(&connection).copied(),
+            at_us,
+            from: if message.from_client {
+                "client"
+            } else {
+                "server"
+            },
+            r#type: message.kind,
+            text: None,
+            base64: None,
+        };
+        self.writer.frame(line, &message.bytes)
     }
 
     /// Writes what still waits, and returns what was converted.

@@ -1,54 +1,29 @@
 //! WebSocket messages of a HAR file (`_webSocketMessages`, as Chromium writes them).
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::log::Log;
+use super::log::{Log, Message, Opened};
 use super::times::micros_of_seconds;
-use crate::session::exchange::EndCause;
-use crate::session::format::{
-    Cause, ConnectionEndLine, ConnectionLine, FrameLine, HeaderLines, RequestLine,
-};
-use crate::session::lanes::Headers;
 use crate::wire::lines::Reason;
 use crate::wire::raw::Object;
 
-/// A connection.
-pub(super) struct Opened<'a> {
-    pub(super) number: u32,
-    pub(super) at_us: u64,
-    /// When the recording began, in microseconds since 1970.
-    pub(super) first: i64,
-    pub(super) path: &'a str,
-    pub(super) headers: Headers<'a>,
-    pub(super) reply: Option<Object<'a>>,
-}
-
-/// Writes a connection with its messages. What the client sent as text begins an exchange.
-pub(super) fn write<W: Write>(
+/// Puts a connection with its messages in their places in time. `first` is when the recording began, in microseconds since
+/// 1970.
+pub(super) fn put<W: Write>(
     log: &mut Log<'_, W>,
-    opened: &Opened<'_>,
+    at_us: u64,
+    first: i64,
+    opened: Opened,
     messages: &[&RawValue],
     name: &str,
-) -> io::Result<()> {
-    log.flush(opened.at_us)?;
-    let status = opened.reply.as_ref().and_then(|it| it.small("status"));
-    let response_headers = opened.reply.as_ref().map(super::har::headers_of);
-    log.writer.connection(ConnectionLine {
-        connection: opened.number,
-        at_us: opened.at_us,
-        method: Some("GET"),
-        path: Some(opened.path),
-        headers: Some(HeaderLines(&opened.headers)),
-        status: status.filter(|it| *it > 0),
-        response_headers: response_headers.as_ref().map(HeaderLines),
-        extensions: None,
-    })?;
-    let mut last_us = opened.at_us;
-    let mut current = None;
+) {
+    let connection = opened.connection;
+    log.opened(at_us, opened);
+    let mut last_us = at_us;
     for (at, message) in messages.iter().enumerate() {
         let Some(message) = Object::read(message.get()) else {
             let what = format!("{name}: message {} is no object", at + 1);
@@ -58,58 +33,29 @@ pub(super) fn write<W: Write>(
         let time = message
             .get("time")
             .map_or(0, |it| micros_of_seconds(it.get()));
-        last_us = u64::try_from(time - opened.first).unwrap_or(0).max(last_us);
+        last_us = u64::try_from(time - first).unwrap_or(0).max(last_us);
         let data = message.text("data").unwrap_or_default();
-        let opcode = message.number("opcode").unwrap_or(1);
-        let bytes = match opcode {
-            1 => data.into_owned().into_bytes(),
+        let kind = match message.number("opcode").unwrap_or(1) {
+            1 => "text",
+            8 => "close",
+            9 => "ping",
+            10 => "pong",
+            _ => "binary",
+        };
+        let bytes = match kind {
+            "text" => data.into_owned().into_bytes(),
             _ => STANDARD
                 .decode(data.as_bytes())
                 .unwrap_or_else(|_| data.into_owned().into_bytes()),
         };
-        let sends = matches!(message.text("type").as_deref(), Some("send" | "request"));
-        if sends && opcode == 1 {
-            log.done.requests += 1;
-            current = Some(log.done.requests);
-            let line = RequestLine {
-                exchange: log.done.requests,
-                connection: Some(opened.number),
-                at_us: last_us,
-                head_at_us: None,
-                transport: "websocket",
-                http: None,
-                method: None,
-                path: None,
-                headers: None,
-                body_complete: None,
-                body_encoded: None,
-                redacted: Vec::new(),
-            };
-            log.writer.request(line, bytes)?;
-            continue;
-        }
-        let line = FrameLine {
-            connection: opened.number,
-            exchange: current,
-            at_us: last_us,
-            from: if sends { "client" } else { "server" },
-            r#type: match opcode {
-                1 => "text",
-                8 => "close",
-                9 => "ping",
-                10 => "pong",
-                _ => "binary",
-            },
-            text: None,
-            base64: None,
+        let sender = message.text("type");
+        let message = Message {
+            connection,
+            from_client: matches!(sender.as_deref(), Some("send" | "request")),
+            kind,
+            bytes,
         };
-        log.writer.frame(line, &bytes)?;
+        log.message(last_us, message);
     }
-    log.writer.connection_end(ConnectionEndLine {
-        connection: opened.number,
-        at_us: last_us,
-        cause: Cause(EndCause::NotHeld),
-        code: None,
-        reason: None,
-    })
+    log.closed(last_us, connection);
 }

@@ -263,14 +263,14 @@ pub(super) fn from_events<R: Read, W: Write>(
     log.finish().map_err(ConvertError::Write)
 }
 
+/// Takes an event's data, and the name its envelope gives it.
+type Take<'a> = dyn FnMut(&str, Option<&str>) -> Result<(), ConvertError> + 'a;
+
 /// How deep envelopes are opened.
 const MAX_ENVELOPES: usize = 4;
 
 /// Hands each event that a value holds to `take`.
-fn events(
-    value: &str,
-    take: &mut dyn FnMut(&str, Option<&str>) -> Result<(), ConvertError>,
-) -> Result<(), ConvertError> {
+fn events(value: &str, take: &mut Take<'_>) -> Result<(), ConvertError> {
     opened(value, None, MAX_ENVELOPES, take)
 }
 
@@ -278,7 +278,7 @@ fn opened(
     value: &str,
     name: Option<&str>,
     depth: usize,
-    take: &mut dyn FnMut(&str, Option<&str>) -> Result<(), ConvertError>,
+    take: &mut Take<'_>,
 ) -> Result<(), ConvertError> {
     let Some(depth) = depth.checked_sub(1) else {
         return take(value, name);
@@ -384,4 +384,98 @@ pub(super) fn from_responses<R: Read, W: Write>(
     }
     log.done.lines = lines;
     log.finish().map_err(ConvertError::Write)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::summary::{Counts, count};
+    use crate::convert::walk::{Walked, Whole, walk};
+    use proptest::prelude::*;
+
+    fn counted(recording: &[u8]) -> Vec<Counts> {
+        let mut found = Vec::new();
+        walk(recording, &mut |whole: Whole, _: &Walked| {
+            found.push(count(&whole));
+            Ok::<(), ReadError>(())
+        })
+        .unwrap();
+        found
+    }
+
+    fn sse(text: &[u8]) -> Vec<Counts> {
+        let mut writer = Writer::new(Vec::new());
+        match from_sse(text, &mut writer) {
+            Ok(_) => counted(&writer.into_inner()),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn stream() -> impl Strategy<Value = String> {
+        let event = prop_oneof![
+            Just(r#"{"type":"response.created","response":{"id":"r"}}"#.to_owned()),
+            Just(r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call"}}"#.to_owned()),
+            Just(r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"function_call","call_id":"é"}}"#.to_owned()),
+            Just(r#"{"type":"response.completed","response":{"id":"r"}}"#.to_owned()),
+            Just("[DONE]".to_owned()),
+        ];
+        let end = prop_oneof![
+            Just("\n\n"),
+            Just("\n"),
+            Just("\r\n\r\n"),
+            Just("\n: c\n\n")
+        ];
+        proptest::collection::vec((event, end, any::<bool>()), 0..12).prop_map(|events| {
+            let mut text = String::new();
+            for (event, end, space) in events {
+                text.push_str(if space { "data: " } else { "data:" });
+                text.push_str(&event);
+                text.push_str(end);
+            }
+            text
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_that_is_cut_anywhere_gives_a_prefix(text in stream(), at in 0.0..1.0_f64) {
+            let whole = sse(text.as_bytes());
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                clippy::cast_sign_loss,
+                reason = "any place will do"
+            )]
+            let cut = (text.len() as f64 * at) as usize;
+            let part = sse(&text.as_bytes()[..cut]);
+            prop_assert!(part.len() <= whole.len());
+            for (part, whole) in part.iter().zip(&whole) {
+                prop_assert!(part.events <= whole.events);
+                prop_assert!(part.closed_items <= whole.closed_items);
+                prop_assert!(part.terminal.is_none() || part.terminal == whole.terminal);
+            }
+            let before = part.len().saturating_sub(1);
+            prop_assert_eq!(&part[..before], &whole[..before]);
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for kind in crate::convert::Capture::ALL {
+                if !kind.is_folder() {
+                    let mut writer = Writer::new(Vec::new());
+                    let _maybe = crate::convert::from_file(kind, bytes.as_slice(), &mut writer);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_begins_where_the_one_before_is_over() {
+        let one =
+            "data: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.completed\"}\n\n";
+        let cut = "data: {\"type\":\"response.created\"}\n\n";
+        let found = sse([one, one, cut, one].concat().as_bytes());
+        let events: Vec<u32> = found.iter().map(|it| it.events).collect();
+        assert_eq!(events, [2, 2, 1, 2]);
+    }
 }

@@ -33,7 +33,16 @@ pub(super) fn micros_of_ms(raw: &str) -> u64 {
 
 /// A JSON number of seconds since 1970, in microseconds.
 pub(super) fn micros_of_seconds(raw: &str) -> i64 {
-    scaled(raw, 1e6) as i64
+    scaled(raw, 1e6).cast_signed()
+}
+
+/// Microseconds as a number of units of `by` microseconds.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "times of a few hundred years are exact to the microsecond"
+)]
+pub(super) fn in_units(micros: i64, by: f64) -> f64 {
+    micros as f64 / by
 }
 
 #[expect(

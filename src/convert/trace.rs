@@ -29,8 +29,8 @@ const NOT_HELD: [&str; 8] = [
     "events of streams and their times (marked as rebuilt: an event for each finished item)",
     "items that were begun and not finished",
     "attempts the HTTP client made by itself",
-    "warm-ups",
-    "connections (WebSocket messages of one thread are taken for one connection)",
+    "warm-ups (a WebSocket request that went on from one stands whole)",
+    "connections (a thread spoke over one WebSocket if one of its requests says so, else over HTTP)",
 ];
 
 /// The newest `schema_version` that this was written for.

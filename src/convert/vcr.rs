@@ -78,7 +78,7 @@ pub(super) fn from_vcr<R: Read, W: Write>(
     }
     if log.done.requests == 0 {
         return Err(ConvertError::nothing(
-            1,
+            0,
             "no interaction is in it".to_owned(),
         ));
     }
@@ -230,14 +230,12 @@ fn body_text(body: &Node) -> Result<Option<Cow<'_, [u8]>>, &'static str> {
                     .map(|it| base64(it).map(Cow::Owned))
                     .transpose();
             }
-            match body.get("string").or_else(|| body.get("text")) {
-                Some(text) => body_text(text),
-                None => {
-                    let mut json = String::new();
-                    body.json(&mut json);
-                    Ok(Some(Cow::Owned(json.into_bytes())))
-                }
+            if let Some(text) = body.get("string").or_else(|| body.get("text")) {
+                return body_text(text);
             }
+            let mut json = String::new();
+            body.json(&mut json);
+            Ok(Some(Cow::Owned(json.into_bytes())))
         }
     }
 }

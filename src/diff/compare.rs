@@ -164,8 +164,12 @@ pub(super) fn on_part<T>(
 /// Compares two sequences.
 pub(super) fn compare(left: &Sequence, right: &Sequence, options: &Options<'_>) -> Difference {
     let rules = &options.rules;
-    let a = Prepared::new(left, rules);
-    let b = Prepared::new(right, rules);
+    let (a, b) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| Prepared::new(right, rules));
+        let a = Prepared::new(left, rules);
+        let b = other.join();
+        (a, b.unwrap_or_else(|_| Prepared::new(right, rules)))
+    });
     let mut found = Difference::default();
     let deadline = options.deadline.as_ref().map(|it| it.at);
     let mut raw: Vec<(Op, Range<u32>, Range<u32>)> = Vec::new();

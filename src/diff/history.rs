@@ -14,8 +14,9 @@ const MAX_SEARCH: usize = 4_000_000;
 /// What a request does with its conversation, in the order in which it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// The conversation holds it, the request does not carry it.
-    Dropped(ItemIndex),
+    /// The conversation holds it, the request does not carry it; `firm` says that it was sent before, or that its response
+    /// was completed.
+    Dropped { item: ItemIndex, firm: bool },
     /// It is new: the part of `input` it is. `placed` says where.
     Added {
         part: usize,
@@ -75,6 +76,7 @@ impl<'a> History<'a> {
     pub(super) fn request(&mut self, at: usize, exchange: &Exchange, alone: bool) -> Vec<Told> {
         let recording = self.recording;
         let mut lane = self.lanes.remove(&exchange.lane).unwrap_or_default();
+        let answer = lane.history.len();
         if let Some(before) = lane
             .pending
             .take()
@@ -106,7 +108,7 @@ impl<'a> History<'a> {
         let (told, same) = if alone {
             (whole(&input), vec![None; input.len()])
         } else {
-            self.against(known, &input)
+            self.against(known, answer.saturating_sub(base), &input)
         };
         let next: Vec<Known> = input
             .iter()
@@ -126,8 +128,13 @@ impl<'a> History<'a> {
         told
     }
 
-    /// What is told of a request, and for each of its items the place of the known one that it is.
-    fn against(&self, known: &[Known], input: &[ItemIndex]) -> (Vec<Told>, Vec<Option<usize>>) {
+    /// What is told of a request (`answer`: where in `known` the last answer begins), and for each of its items the place of the known one that it is.
+    fn against(
+        &self,
+        known: &[Known],
+        answer: usize,
+        input: &[ItemIndex],
+    ) -> (Vec<Told>, Vec<Option<usize>>) {
         let same = |known: &Known, item: &ItemIndex| {
             known.item == *item || self.print(known.item) == self.print(*item)
         };
@@ -140,7 +147,7 @@ impl<'a> History<'a> {
         let more = input.get(front..).unwrap_or(&[]);
         let left: Vec<u64> = rest.iter().map(|it| self.print(it.item)).collect();
         let right: Vec<u64> = more.iter().map(|it| self.print(*it)).collect();
-        let kept = matches(&left, &right);
+        let mut kept = matches(&left, &right);
         let mut told = Vec::new();
         let mut is_kept = vec![false; rest.len()];
         for at in kept.iter().flatten() {
@@ -148,9 +155,35 @@ impl<'a> History<'a> {
                 *slot = true;
             }
         }
+        // what one answer brought may come back in another order: clients order it by place, or as it was finished
+        // and stands behind all that was before it
+        let answer = answer.saturating_sub(front);
+        let behind = kept.iter().rposition(|it| it.is_some_and(|at| at < answer));
+        let behind = behind.map_or(0, |at| at + 1);
+        let pairs = (right.len() - behind.min(right.len()))
+            .saturating_mul(left.len().saturating_sub(answer));
+        let again = if pairs <= MAX_SEARCH { behind } else { right.len() };
+        for (slot, print) in kept.iter_mut().zip(&right).skip(again) {
+            if slot.is_some() {
+                continue;
+            }
+            let free = is_kept.iter().zip(&left).enumerate().skip(answer);
+            let found = free
+                .filter(|(_, (kept, _))| !**kept)
+                .find(|(_, (_, other))| *other == print);
+            if let Some((at, _)) = found {
+                *slot = Some(at);
+                if let Some(slot) = is_kept.get_mut(at) {
+                    *slot = true;
+                }
+            }
+        }
         for (known, kept) in rest.iter().zip(&is_kept) {
-            if !kept && known.firm {
-                told.push(Told::Dropped(known.item));
+            if !kept {
+                told.push(Told::Dropped {
+                    item: known.item,
+                    firm: known.firm,
+                });
             }
         }
         let last_kept = kept.iter().rposition(Option::is_some);

@@ -157,6 +157,9 @@ impl Lens<'_> {
         match node {
             Node::Null => 1,
             Node::Flag(flag) => 2 + u64::from(*flag),
+            Node::Number(number) if path.name() == "session_id" => {
+                self.put(path.hash, &process(number), ids)
+            }
             Node::Number(number) => of(4, number),
             Node::Text(text) => match self.text(path, text, quoted) {
                 Seen::Id(id) => self.put(path.hash, &id, ids),
@@ -230,6 +233,9 @@ impl Lens<'_> {
         match node {
             Node::Null => out.push_str("null"),
             Node::Flag(flag) => out.push_str(if *flag { "true" } else { "false" }),
+            Node::Number(number) if path.name() == "session_id" => {
+                push_string(out, &self.named(&process(number), name));
+            }
             Node::Number(number) => out.push_str(number),
             Node::Text(text) => match self.text(path, text, quoted) {
                 Seen::Id(id) => push_string(out, &self.named(&id, name)),
@@ -302,7 +308,16 @@ pub(super) fn collect(node: &Node<'_>, path: &Path<'_>, into: &mut Interner) {
         Node::Text(text) if !text.is_empty() && is_id(path) => {
             into.intern(text.as_bytes());
         }
-        Node::Text(text) => uuids(text, into),
+        Node::Number(number) if path.name() == "session_id" => {
+            into.intern(process(number).as_bytes());
+        }
+        Node::Text(text) => {
+            uuids(text, into);
+            refused(text, into);
+            if may_quote(path) {
+                processes(text, path, into);
+            }
+        }
         Node::List(list) => {
             for (at, node) in list.iter().enumerate() {
                 collect(node, &path.index(at), into);
@@ -314,6 +329,43 @@ pub(super) fn collect(node: &Node<'_>, path: &Path<'_>, into: &mut Interner) {
             }
         }
         _ => {}
+    }
+}
+
+/// How a process that a Codex tool left running is called; clients know it by a number.
+pub(super) fn process(number: &str) -> String {
+    format!("process-{number}")
+}
+
+/// Processes that the output of a Codex tool, or the arguments of a call, speak of.
+fn processes(text: &str, path: &Path<'_>, into: &mut Interner) {
+    if text.starts_with('{') && text.contains("\"session_id\"") {
+        if let Some(node) = parse(text) {
+            collect(&node, path, into);
+        }
+        return;
+    }
+    for line in text.lines().take(HEADER.len()) {
+        if let Some(number) = line.strip_prefix(RUNNING) {
+            into.intern(process(number).as_bytes());
+        }
+    }
+}
+
+const RUNNING: &str = "Process running with session ID ";
+
+/// The id that a refusal names, which may stand nowhere else.
+fn refused(text: &str, into: &mut Interner) {
+    const LONGEST: usize = 64 << 10;
+    let may_refuse = ["No tool ", "not found", "Duplicate"]
+        .iter()
+        .any(|it| text.contains(it));
+    if text.len() <= LONGEST
+        && may_refuse
+        && let Some(named) = crate::wire::refusal::find::find(text).named
+        && !named.id.is_empty()
+    {
+        into.intern(named.id.as_bytes());
     }
 }
 
@@ -377,6 +429,13 @@ pub(super) fn without_times(text: &str) -> Cow<'_, str> {
         rest = behind;
         let end = if line.ends_with('\n') { "\n" } else { "" };
         match line.split_once(": ") {
+            _ if line.starts_with(RUNNING) => {
+                let (words, number) = line.trim_end().rsplit_once(' ').unwrap_or((line, ""));
+                out.push_str(words);
+                out.push(' ');
+                out.push_str(&process(number));
+                out.push_str(end);
+            }
             Some((name @ ("Chunk ID" | "Wall time"), _)) => {
                 out.push_str(name);
                 out.push_str(": …");

@@ -80,7 +80,12 @@ pub(super) fn line(
             line.push(' ');
             let name = String::from_utf8_lossy(sequence.names.text(part.name));
             if !name.is_empty() {
-                line.push_str(&name);
+                let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+                if name.chars().all(plain) {
+                    line.push_str(&name);
+                } else {
+                    push_string(&mut line, &name);
+                }
                 line.push('=');
             }
             if text.contains(['\n', '\r']) {

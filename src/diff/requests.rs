@@ -1,13 +1,13 @@
 //! From one request to the next: what a client added, left out and changed, and what the history would have demanded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bind::{Bound, Votes};
 use super::compare::on_part;
 use super::json::{Node, parse};
 use super::lens::{IdAt, Lens};
 use super::rules::{Path, Rules};
-use super::sequence::{Sequence, Side, What};
+use super::sequence::{Event, Sequence, Side, What};
 use super::structure::{Compare, Detail};
 use crate::wire::raw::Object;
 
@@ -22,6 +22,10 @@ pub struct Step {
     pub added: Vec<u32>,
     /// Items that the conversation holds and it leaves out.
     pub dropped: Vec<u32>,
+    /// Items of an answer that was cut, which it leaves out: no client is held to them.
+    pub forgotten: Vec<u32>,
+    /// Outputs that it adds for calls that it does not carry and no response before it holds.
+    pub orphans: Vec<u32>,
     /// Calls that had no output yet and get none with it: the events that opened them.
     pub owed: Vec<u32>,
     /// Members of the request that changed. That a chained request names the response before it is no change.
@@ -31,9 +35,10 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether the request is what the history would demand: nothing left out, nothing owed, its members unchanged.
+    /// Whether the request is what the history would demand: nothing left out, nothing owed, nothing answered that was not
+    /// asked. Members may change.
     pub fn is_as_demanded(&self) -> bool {
-        self.dropped.is_empty() && self.owed.is_empty() && self.changed.is_empty()
+        self.dropped.is_empty() && self.owed.is_empty() && self.orphans.is_empty()
     }
 }
 
@@ -42,9 +47,36 @@ struct Lane {
     last: Option<u32>,
     /// Calls without output: the event that opened each, and whether its response was completed.
     open: BTreeMap<u32, (u32, bool)>,
+    /// Calls that the context holds.
+    calls: BTreeSet<u32>,
     /// Calls of the answer that is coming in.
     fresh: Vec<u32>,
     response: Option<String>,
+}
+
+impl Lane {
+    /// Takes an item of a request that belongs to a call.
+    fn moved(&mut self, call: u32, event: &Event, at: u32) {
+        match (event.what, event.is_call) {
+            (What::Item, true) => {
+                self.open.insert(call, (at, true));
+                self.calls.insert(call);
+            }
+            (What::Item, false) => {
+                self.open.remove(&call);
+            }
+            (_, true) => {
+                self.open.remove(&call);
+                self.calls.remove(&call);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether what a request leaves out came in an answer that was cut.
+fn of_cut_answer(sequence: &Sequence, event: &Event) -> bool {
+    sequence.parts(event).any(|(name, _)| name == "answer")
 }
 
 /// The requests of a recording, lane by lane.
@@ -70,23 +102,30 @@ pub fn requests(sequence: &Sequence, rules: &Rules) -> Vec<Step> {
                 };
                 while let Some(next) = sequence.events.get(at) {
                     match (next.what, next.side) {
+                        (What::Dropped, _) if of_cut_answer(sequence, next) => {
+                            step.forgotten.push(at as u32);
+                        }
                         (What::Dropped, _) => step.dropped.push(at as u32),
                         (What::Item, Side::Sent) => step.added.push(at as u32),
                         _ => break,
                     }
                     if let Some(call) = next.call {
-                        match (next.what, next.is_call) {
-                            (What::Item, false) | (What::Dropped, true) => {
-                                lane.open.remove(&call);
-                            }
-                            (What::Item, true) => {
-                                lane.open.insert(call, (at as u32, true));
-                            }
-                            _ => {}
-                        }
+                        lane.moved(call, next, at as u32);
                     }
                     at += 1;
                 }
+                let known = &lane.calls;
+                step.orphans = step
+                    .added
+                    .iter()
+                    .copied()
+                    .filter(|at| {
+                        let event = sequence.events.get(*at as usize);
+                        event.is_some_and(|it| {
+                            !it.is_call && it.call.is_some_and(|call| !known.contains(&call))
+                        })
+                    })
+                    .collect();
                 step.owed = lane
                     .open
                     .values()
@@ -110,6 +149,7 @@ pub fn requests(sequence: &Sequence, rules: &Rules) -> Vec<Step> {
             What::Item if event.side == Side::Received && event.is_call => {
                 if let Some(call) = event.call {
                     lane.open.insert(call, (index, true));
+                    lane.calls.insert(call);
                     lane.fresh.push(call);
                 }
             }

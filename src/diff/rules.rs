@@ -219,12 +219,26 @@ impl Rules {
 
     /// Whether the member at `path` is set aside; `quoted` says that it stands in JSON inside a text.
     pub(super) fn aside(&self, path: &Path<'_>, quoted: bool) -> bool {
-        let Seg::Key(name) = path.seg else {
+        let Seg::Key(_) = path.seg else {
             return !self.ignored.is_empty() && self.ignored.iter().any(|it| path.matches(it));
         };
-        if !self.kept.is_empty() && self.kept.iter().any(|it| path.matches(it)) {
-            return false;
+        if !self.kept.is_empty() {
+            let kept = |path: &Path<'_>| self.kept.iter().any(|it| path.matches(it));
+            if path.and_above().any(kept) || self.kept.iter().any(|it| path.leads_to(it)) {
+                return false;
+            }
+            if path.and_above().skip(1).any(|it| self.base(it, quoted)) {
+                return true;
+            }
         }
+        self.base(path, quoted)
+    }
+
+    /// The same without regard to what is kept below or above.
+    fn base(&self, path: &Path<'_>, quoted: bool) -> bool {
+        let Seg::Key(name) = path.seg else {
+            return false;
+        };
         if !quoted && self.members.contains(name) {
             return true;
         }
@@ -334,6 +348,21 @@ impl<'p> Path<'p> {
         false
     }
 
+    /// The place and those it lies in.
+    fn and_above(&self) -> impl Iterator<Item = &Path<'p>> {
+        std::iter::successors(Some(self), |it| it.parent)
+    }
+
+    /// Whether a written path of several steps means something inside of this place.
+    fn leads_to(&self, wanted: &[String]) -> bool {
+        let depth = self.depth();
+        let inside = |wanted: Option<&[String]>| wanted.is_some_and(|it| self.matches_whole(it));
+        depth >= 2
+            && wanted.len() >= 2
+            && (wanted.len() > depth && inside(wanted.get(..depth))
+                || wanted.len() > depth - 1 && depth >= 2 && inside(wanted.get(..depth - 1)))
+    }
+
     fn segs(&self, into: &mut Vec<Seg<'p>>) {
         if let Some(parent) = self.parent {
             parent.segs(into);
@@ -347,6 +376,11 @@ impl<'p> Path<'p> {
         if let [only] = wanted {
             return matches!(self.seg, Seg::Key(name) if name == only) && self.parent.is_some();
         }
+        self.matches_whole(wanted)
+    }
+
+    /// The same for a path of any number of steps.
+    fn matches_whole(&self, wanted: &[String]) -> bool {
         let depth = self.depth();
         if depth != wanted.len() && depth != wanted.len() + 1 {
             return false;

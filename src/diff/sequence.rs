@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::json::parse;
 use super::lens::collect;
 use super::rules::Path;
-use crate::ids::{self, Interner, LineNo};
+use crate::ids::{self, Interner, ItemIndex, LineNo};
 use crate::wire::item::ItemKind;
 use crate::wire::raw::Object;
 
@@ -153,6 +153,8 @@ pub(super) struct Draft {
     pub(super) parts: Vec<u32>,
     /// Which of the items that its answer finished it is.
     pub(super) nth: Option<u32>,
+    /// An item whose text may come only later: the part is put in at the end.
+    pub(super) later: Option<ItemIndex>,
 }
 
 impl Sequence {
@@ -183,6 +185,9 @@ impl Sequence {
 
     /// Starts an event.
     pub(super) fn draft(&mut self, what: What, label: &str) -> Draft {
+        // a label is one line of plain text, whatever a file says
+        let plain = label.replace(char::is_control, "\u{fffd}");
+        let label = plain.as_str();
         Draft {
             event: Event {
                 what,
@@ -199,6 +204,7 @@ impl Sequence {
             },
             parts: Vec::new(),
             nth: None,
+            later: None,
         }
     }
 

@@ -4,7 +4,7 @@ use similar::{Algorithm, DiffOp};
 
 use super::bind::Bound;
 use super::json::Node;
-use super::lens::{IdAt, Lens, Piece, Seen};
+use super::lens::{IdAt, Lens, Piece, Seen, process};
 use super::rules::Path;
 
 /// More differences of one event than this are counted, not listed.
@@ -145,6 +145,9 @@ impl Compare<'_> {
                 }
             }
             (Node::List(a), Node::List(b)) => self.lists(a, b, path, quoted),
+            (Node::Number(a), Node::Number(b)) if path.name() == "session_id" => {
+                self.ids(path, &process(a), &process(b));
+            }
             (a, b) if a == b => {}
             (a, b) => {
                 let (a, b) = (self.shown(path, a, true), self.shown(path, b, false));

@@ -284,10 +284,14 @@ impl<'a> Walk<'a> {
         let mut found = vec![request];
         for told in history {
             match told {
-                Told::Dropped(index) => {
-                    let raw = self.history.text(*index, into);
-                    let mut draft = into.item(What::Dropped, &raw);
+                Told::Dropped { item, firm } => {
+                    // the answer that brought it may still be coming in
+                    let mut draft = into.draft(What::Dropped, "dropped");
+                    draft.later = Some(*item);
                     draft.event.line = exchange.line;
+                    if !firm {
+                        into.add(&mut draft, "answer", "\"cut\"");
+                    }
                     found.push(draft);
                 }
                 Told::Added { part, item, placed } => {
@@ -362,6 +366,11 @@ impl<'a> Walk<'a> {
         if self.reading.layer == Layer::Bytes {
             return;
         }
+        let has_answer = exchange.answer.status.is_some() || exchange.answer.events > 0;
+        if !has_answer && self.recording.origin != exchange::Origin::Recorded {
+            // a bare request, or a log without its answer: nothing was cut
+            return;
+        }
         let found = answer.finish(exchange, self.reading.ordered, &mut self.into);
         self.history.answered(exchange, &found);
         if let Some(told) = self.told.get_mut(at) {
@@ -376,7 +385,16 @@ impl<'a> Walk<'a> {
         }
         for (exchange, told) in self.recording.exchanges.iter().zip(&self.told) {
             for draft in told {
-                let mut draft = draft.clone();
+                let mut draft = match draft.later {
+                    Some(item) => {
+                        let raw = self.history.text(item, &self.into);
+                        let mut whole = self.into.item(What::Dropped, &raw);
+                        whole.event.line = draft.event.line;
+                        whole.parts.extend_from_slice(&draft.parts);
+                        whole
+                    }
+                    None => draft.clone(),
+                };
                 draft.event.exchange = exchange.number;
                 draft.event.lane = match exchange.lane {
                     exchange::NO_LANE => NO_LANE,

@@ -5,7 +5,7 @@ use similar::{Algorithm, DiffOp};
 use super::Op;
 
 /// Longer texts are compared line by line first, and only lines that differ word by word.
-const MAX_WORDS: usize = 20_000;
+const MAX_WORDS: usize = 4_000;
 
 /// A piece of two texts: what became of it, and its text (of the left side where it is equal).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,3 +16,195 @@ fn uuids_are_compared_in_one_form() {
         assert_eq!(canonical(odd), odd);
     }
 }
+
+#[test]
+fn a_text_is_known_by_its_beginning_however_it_was_escaped() {
+    let long = "é<tag> \"quoted\" ".repeat(20);
+    let short = brief(&long);
+    assert!(long.starts_with(short) && short.len() < 40);
+    assert_eq!(brief("  go on \n"), "go on");
+    assert_eq!(brief(&"a".repeat(500)).len(), 90);
+    // whatever a reader keeps of the text as JSON holds the brief
+    let json = format!("\"{}\"", "\\u00e9".repeat(16));
+    assert!(json.len() <= 98);
+}
+
+fn log(lines: &[&str]) -> Log {
+    read(lines.join("\n").as_bytes(), None).unwrap()
+}
+
+fn whats(lines: &[&str]) -> Vec<What> {
+    log(lines).events.iter().map(|it| it.what).collect()
+}
+
+#[test]
+fn early_interrupts_are_told_by_an_error() {
+    let lines = [
+        r#"{"id":"1","op":{"type":"user_input","items":[{"type":"text","text":"go"}]}}"#,
+        r#"{"id":"1","msg":{"type":"task_started"}}"#,
+        r#"{"id":"2","op":{"type":"interrupt"}}"#,
+        r#"{"id":"1","msg":{"type":"error","message":" Turn interrupted"}}"#,
+    ];
+    let found = log(&lines);
+    let story = Story::of(&found);
+    assert_eq!(
+        story.turns[0].how,
+        Some(How::Aborted(AbortReason::Interrupted))
+    );
+    assert_eq!(story.end_of(&story.interrupts[0]), Some(3));
+    assert_eq!(story.messages[0].outcome, Outcome::Began(0));
+}
+
+#[test]
+fn both_sides_of_the_app_server_count_for_themselves() {
+    let lines = [
+        r#"{"id":0,"method":"turn/start","params":{"threadId":"t","input":[{"type":"text","text":"go"}]}}"#,
+        r#"{"id":0,"result":{"turn":{"id":"u","status":"inProgress"}}}"#,
+        r#"{"method":"turn/started","params":{"threadId":"t","turn":{"id":"u"}}}"#,
+        r#"{"id":0,"method":"item/commandExecution/requestApproval","params":{"threadId":"t","turnId":"u","itemId":"c"}}"#,
+        r#"{"id":1,"method":"turn/interrupt","params":{"threadId":"t","turnId":"u"}}"#,
+        r#"{"id":0,"result":{"decision":{"acceptWithExecpolicyAmendment":{}}}}"#,
+        r#"{"id":1,"result":{}}"#,
+        r#"{"method":"turn/completed","params":{"threadId":"t","turn":{"id":"u","status":"interrupted"}}}"#,
+    ];
+    let found = log(&lines);
+    assert_eq!(
+        whats(&lines),
+        [
+            What::MessageAsked,
+            What::MessageAnswered(true),
+            What::TurnStarted,
+            What::Asked(AskKind::Exec),
+            What::InterruptAsked,
+            What::Answered(Decision::Yes),
+            What::InterruptAnswered(true),
+            What::TurnEnded(How::Aborted(AbortReason::Interrupted)),
+        ]
+    );
+    let inwards: Vec<bool> = found.events.iter().map(|it| it.inwards).collect();
+    assert_eq!(
+        inwards,
+        [true, false, false, false, true, true, false, false]
+    );
+    let story = Story::of(&found);
+    assert_eq!(story.answerer(&story.asks[0]), Answerer::Driver);
+    assert_eq!(story.interrupts[0].answered, Some(6));
+}
+
+#[test]
+fn an_approval_is_answered_by_its_id_its_call_or_its_submission() {
+    for answer in ["a1", "c", "s"] {
+        let last = format!(
+            r#"{{"id":"9","op":{{"type":"exec_approval","id":"{answer}","decision":"denied"}}}}"#
+        );
+        let found = log(&[
+            r#"{"id":"s","msg":{"type":"task_started"}}"#,
+            r#"{"id":"s","msg":{"type":"exec_approval_request","call_id":"c","approval_id":"a1"}}"#,
+            &last,
+        ]);
+        let story = Story::of(&found);
+        assert_eq!(story.asks[0].answered, Some((2, Decision::No)), "{answer}");
+    }
+}
+
+#[test]
+fn what_no_log_begins_with_is_no_log() {
+    for head in [
+        r#"{"kind":"session","format":1}"#,
+        r#"{"timestamp":"x","type":"session_meta","payload":{}}"#,
+        r#"{"model":"m","input":[]}"#,
+        r#"{"type":"response.created"}"#,
+        r#"{"method":"POST","path":"/v1/responses","request":{},"status":200}"#,
+        r#"{"error":{"message":"m"}}"#,
+        "data: {}",
+        "",
+    ] {
+        assert_eq!(sniff(head.as_bytes()), None, "{head}");
+    }
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn line() -> impl Strategy<Value = String> {
+        let id = prop_oneof![Just("1"), Just("2"), Just("3")];
+        let kind = prop_oneof![
+            Just("task_started"),
+            Just("task_complete"),
+            Just("turn_aborted"),
+            Just("exec_command_begin"),
+            Just("exec_command_end"),
+            Just("exec_approval_request"),
+            Just("error"),
+            Just("user_message"),
+            "[a-z_]{1,12}".prop_map(|it| -> &'static str { Box::leak(it.into_boxed_str()) }),
+        ];
+        let op = prop_oneof![
+            Just("interrupt"),
+            Just("user_input"),
+            Just("exec_approval"),
+            Just("x")
+        ];
+        prop_oneof![
+            (id.clone(), kind).prop_map(|(id, kind)| format!(
+                r#"{{"id":"{id}","msg":{{"type":"{kind}","call_id":"c","turn_id":"{id}","message":"m"}}}}"#
+            )),
+            (id.clone(), op).prop_map(|(id, op)| format!(
+                r#"{{"id":"{id}","op":{{"type":"{op}","id":"c","items":[{{"type":"text","text":"m"}}]}}}}"#
+            )),
+            (id, any::<bool>()).prop_map(|(id, asks)| if asks {
+                format!(r#"{{"id":"{id}","method":"item/tool/call","params":{{}}}}"#)
+            } else {
+                format!(r#"{{"id":"{id}","result":{{"decision":"accept"}}}}"#)
+            }),
+        ]
+    }
+
+    proptest! {
+        /// Any beginning of a log reads: the events of its whole lines are those of the whole log, and the rest is one problem.
+        #[test]
+        fn any_beginning_of_a_log_reads(lines in prop::collection::vec(line(), 1..30), cut in 0..1000_usize) {
+            let text = lines.join("\n") + "\n";
+            let whole = read(text.as_bytes(), None).unwrap();
+            prop_assert!(whole.problems.is_empty());
+            prop_assert_eq!(whole.events.len(), lines.len());
+            let at = text.len() * cut / 1000;
+            let part = read(&text.as_bytes()[..at], None).unwrap();
+            prop_assert!(part.problems.len() <= 1);
+            let full = text.as_bytes()[..at].split(|it| *it == b'\n').count() - 1;
+            prop_assert!(part.events.len() >= full);
+            for (one, other) in part.events.iter().zip(&whole.events) {
+                prop_assert_eq!((one.line, one.what, one.inwards), (other.line, other.what, other.inwards));
+            }
+            // and a story can be made of it, whose numbers all name events
+            let story = Story::of(&part);
+            let fits = |it: Option<usize>| it.is_none_or(|at| at < part.events.len());
+            prop_assert!(story.turns.iter().all(|it| fits(it.started) && fits(it.ended) && fits(it.error)));
+            prop_assert!(story.stale.iter().flat_map(|it| &it.events).all(|it| fits(Some(*it))));
+        }
+
+        /// A kind that nobody knows is an event with its name.
+        #[test]
+        fn unknown_kinds_survive(name in "x[a-z_]{1,30}", shape in 0..3_usize) {
+            let line = match shape {
+                0 => format!(r#"{{"id":"1","msg":{{"type":"{name}","deep":{{"a":[1]}}}}}}"#),
+                1 => format!(r#"{{"method":"{name}","params":{{"a":1}}}}"#),
+                _ => format!(r#"{{"type":"{name}","a":1}}"#),
+            };
+            let found = read(line.as_bytes(), None).unwrap();
+            prop_assert_eq!(found.events.len(), 1);
+            prop_assert_eq!(found.name(&found.events[0]), name.as_str());
+            prop_assert!(found.problems.is_empty());
+        }
+
+        /// No text makes it panic.
+        #[test]
+        fn anything_reads(text in ".{0,200}") {
+            let _log = read(text.as_bytes(), None).unwrap();
+            let _source = sniff(text.as_bytes());
+            let _id = canonical(&text);
+            prop_assert!(text.trim().starts_with(brief(&text)));
+        }
+    }
+}

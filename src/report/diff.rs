@@ -169,8 +169,8 @@ fn changed_lines(out: &mut String, view: &View<'_>, found: &Difference, change: 
             }
         }
         Op::Replace => {
-            if let Some(event) = found.right_event(change.right.start, view.right.0) {
-                let line = format!("~ {}", describe(view.right.0, event));
+            if let Some(event) = found.left_event(change.left.start, view.left.0) {
+                let line = format!("~ {}", describe(view.left.0, event));
                 let _ = writeln!(out, "{}", view.paint.careful(line));
             }
             details(out, view, &change.details, change.more);
@@ -376,8 +376,8 @@ pub fn describe(sequence: &Sequence, event: &Event) -> String {
     line
 }
 
-/// What was found, in one paragraph.
-pub fn summary(view: &View<'_>, found: &Difference) -> String {
+/// What was found, in one paragraph; `alone` says that nothing else is shown.
+pub fn summary(view: &View<'_>, found: &Difference, alone: bool) -> String {
     let count = |op: Op| -> u32 {
         let of = found.changes.iter().filter(|it| it.op == op);
         of.map(|it| (it.left.end - it.left.start).max(it.right.end - it.right.start))
@@ -406,7 +406,7 @@ pub fn summary(view: &View<'_>, found: &Difference) -> String {
                 .good(format!("+ {} {only_right}", count(Op::Insert)))
         )
     };
-    if let Some(first) = found.changes.iter().find(|it| it.op != Op::Equal) {
+    if let Some(first) = found.changes.iter().find(|it| alone && it.op != Op::Equal) {
         let event = match first.op {
             Op::Insert => found
                 .right_event(first.right.start, view.right.0)
@@ -448,7 +448,7 @@ pub fn requests(view: &View<'_>, steps: &[Step], all: bool) -> String {
     };
     let mut hidden = 0;
     for step in steps {
-        if step.is_as_demanded() && !all {
+        if step.is_as_demanded() && step.changed.is_empty() && !all {
             hidden += 1;
             continue;
         }
@@ -493,12 +493,25 @@ pub fn requests(view: &View<'_>, steps: &[Step], all: bool) -> String {
                     .bad(format!("- {text}  (was in the conversation, left out)"))
             );
         }
+        for at in &step.forgotten {
+            let text = line(*at);
+            let text = text.strip_prefix("dropped ").unwrap_or(&text);
+            let told = format!("  {text}  (of an answer that was cut, left out)");
+            let _ = writeln!(out, "{}", view.paint.faint(told));
+        }
+        for at in &step.orphans {
+            let told = format!(
+                "! {}  (answers a call that the request does not carry)",
+                line(*at)
+            );
+            let _ = writeln!(out, "{}", view.paint.bad(told));
+        }
         for at in &step.owed {
             let told = format!("! {}  (has no output yet, and gets none)", line(*at));
             let _ = writeln!(out, "{}", view.paint.bad(told));
         }
         details(&mut out, view, &step.changed, 0);
-        if step.added.is_empty() && step.is_as_demanded() {
+        if step.added.is_empty() && step.changed.is_empty() && step.is_as_demanded() {
             let _ = writeln!(out, "  nothing new");
         }
     }

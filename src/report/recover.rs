@@ -49,7 +49,8 @@ const SHOWN: usize = 20;
 
 /// More lines of a difference than this are not drawn, nor more characters of one.
 const DIFF_LINES: usize = 400;
-const DIFF_WIDTH: usize = 200;
+const DIFF_WIDTH: usize = 160;
+const DIFF_TAIL: usize = 40;
 
 /// The report as text.
 pub fn text(recovered: &Recovered<'_>, paint: Paint, verbose: bool) -> String {
@@ -188,9 +189,13 @@ fn draw_diff(out: &mut String, diff: &str, paint: Paint) {
             let _ = writeln!(out, "… {} more lines", diff.lines().count() - DIFF_LINES);
             break;
         }
-        let mut cut: String = line.chars().take(DIFF_WIDTH).collect();
-        if cut.len() < line.len() {
+        let length = line.chars().count();
+        let mut cut = line.to_owned();
+        if length > DIFF_WIDTH + DIFF_TAIL {
+            // what was added to a meta line stands at its end
+            cut = line.chars().take(DIFF_WIDTH).collect();
             cut.push('…');
+            cut.extend(line.chars().skip(length - DIFF_TAIL));
         }
         let cut = safe(&cut);
         let painted = match cut.as_bytes().first() {

@@ -51,13 +51,20 @@ impl Swept<'_> {
 
 /// Where a cut falls, in words: `exchange 2, behind event 7`.
 pub(super) fn place(example: &Example) -> String {
-    let mut words = match (&example.exchange, example.event) {
+    if let Some(first) = &example.behind {
+        let event = example.event.map_or_else(
+            || "behind its call".to_owned(),
+            |event| format!("behind event {event}"),
+        );
+        let who = first.who.unwrap_or("client");
+        return format!(
+            "{event} of the next answer, {who} cut first {}",
+            place(first)
+        );
+    }
+    match (&example.exchange, example.event) {
         (Some(exchange), Some(event)) => format!("exchange {exchange}, behind event {event}"),
         (Some(exchange), None) => format!("exchange {exchange}, before any event"),
         (None, _) => format!("behind line {}", example.line),
-    };
-    if let Some(first) = &example.behind {
-        words = format!("{words} of the next answer, first cut: {}", place(first));
     }
-    words
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::session::body::{Bases, Stored, stored};
 use crate::wire::item::ItemHead;
@@ -63,7 +64,7 @@ impl Document {
             for value in Values::new(line.trim_matches('\0')) {
                 let Ok(value) = value else { continue };
                 match Object::read(value) {
-                    Some(object) if recording.is_line(&object) => {
+                    Some(object) if is_line(&object) => {
                         recording.add(&object, value, &mut lines);
                     }
                     _ => lines.push(value.to_owned()),
@@ -75,6 +76,21 @@ impl Document {
 
     pub(super) fn text(&self) -> String {
         self.with_lines(&(0..self.lines.len()).collect::<Vec<_>>())
+    }
+
+    /// The session with the ordinals of its lines (E4) counted anew.
+    pub(super) fn counted(&self) -> Self {
+        let lines = self.lines.iter().enumerate().map(|(at, line)| {
+            let has = Object::read(line).is_some_and(|object| object.number("ordinal").is_some());
+            if has {
+                crate::repair::with(line, &[("ordinal", Some(&at.to_string()))])
+            } else {
+                line.clone()
+            }
+        });
+        Self {
+            lines: lines.collect(),
+        }
     }
 
     /// The session with some of its lines.
@@ -139,7 +155,7 @@ impl Document {
                 (None, _) if at == 0 && is_meta(&object) => {}
                 (None, _) => {
                     let item = match object.text("type").as_deref() {
-                        Some("response_item") => object.get("payload").map(|raw| raw.get()),
+                        Some("response_item") => object.get("payload").map(RawValue::get),
                         _ => Some(line.as_str()),
                     };
                     groups.item(at, item.unwrap_or(""));
@@ -215,12 +231,13 @@ struct Recording {
     open: BTreeMap<u32, (String, String)>,
 }
 
-impl Recording {
-    fn is_line(&self, object: &Object<'_>) -> bool {
-        object.get("kind").is_some()
-            && (object.get("at_us").is_some() || object.get("format").is_some())
-    }
+/// Whether a value is a line of a recording.
+fn is_line(object: &Object<'_>) -> bool {
+    object.get("kind").is_some()
+        && (object.get("at_us").is_some() || object.get("format").is_some())
+}
 
+impl Recording {
     fn add(&mut self, object: &Object<'_>, text: &str, lines: &mut Vec<String>) {
         let exchange = object.small("exchange").unwrap_or(0);
         match object.text("kind").as_deref() {

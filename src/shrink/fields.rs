@@ -94,11 +94,14 @@ fn walk(
             let mut index = array.len();
             while index > 0 {
                 index -= 1;
-                // lists of items were looked at with their pairs; `headers` and `command` are pairs and words
-                if !matches!(
-                    within,
-                    "input" | "items" | "replacement_history" | "headers" | ""
-                ) {
+                let element = at(root, path).and_then(|list| list.get(index));
+                // lists of items were looked at with their pairs; a header is a pair, and one tells how to read the answer
+                let whole = match within {
+                    "input" | "items" | "replacement_history" | "" => true,
+                    "headers" => element.is_none_or(|it| !it.is_array() || is_content_type(it)),
+                    _ => false,
+                };
+                if !whole {
                     let mut without = root.clone();
                     if let Some(Value::Array(array)) = at_mut(&mut without, path) {
                         array.remove(index);
@@ -132,6 +135,11 @@ fn walk(
     }
 }
 
+fn is_content_type(header: &Value) -> bool {
+    let name = header.get(0).and_then(Value::as_str);
+    name.is_some_and(|name| name.eq_ignore_ascii_case("content-type"))
+}
+
 fn at<'v>(root: &'v Value, path: &[Key]) -> Option<&'v Value> {
     path.iter().try_fold(root, |value, key| match key {
         Key::Member(key) => value.get(key),
@@ -150,6 +158,7 @@ fn at_mut<'v>(root: &'v mut Value, path: &[Key]) -> Option<&'v mut Value> {
 fn shorter(text: &str, member: &str) -> Option<String> {
     let short = match member {
         "arguments" => "{}",
+        "cwd" => "/",
         "text" | "content" | "output" | "instructions" | "message" | "description" | "input"
         | "encrypted_content" | "aggregated_output" | "stdout" | "stderr" | "delta" | "refusal"
         | "summary" => "x",

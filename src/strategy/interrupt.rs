@@ -25,8 +25,11 @@
 //!
 //! *The server.* What a cut response leaves stored is the policy `stored_after_cut`; the verdict covers its values.
 
+mod answered;
 mod cut;
 mod points;
+
+use std::sync::Arc;
 
 use crate::contract::{Fault, Outcome, Policy, WorldSet};
 use crate::ids::{CallKey, ItemIndex, LineNo};
@@ -34,10 +37,11 @@ use crate::session::Session;
 use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
 
 use super::chained;
-use super::run::{Judged, Origin};
+use super::run::{Injected, Judged, Origin};
 use super::script::Script;
 use super::{Options, Probe, Strategy, as_client, full, wire};
 
+pub use answered::answered;
 pub use cut::cut;
 pub use points::points;
 
@@ -200,8 +204,8 @@ pub struct Told {
     pub loops: bool,
     /// Whether the strategy changed the request.
     pub changed: bool,
-    /// How many outputs it made up.
-    pub injected: u32,
+    /// The outputs it made up.
+    pub made_up: Arc<[Injected]>,
     /// How many calls it calls aborted although the session shows that the tool had ended.
     pub false_statements: u32,
     /// How many items it left out.
@@ -219,7 +223,7 @@ impl Told {
             sends: 0,
             loops: false,
             changed: false,
-            injected: 0,
+            made_up: Arc::default(),
             false_statements: 0,
             lost: 0,
             real_outputs_kept: true,
@@ -241,7 +245,7 @@ impl Told {
             sends: judged.attempts,
             loops: judged.loops,
             changed: judged.changed,
-            injected: judged.injected.len() as u32,
+            made_up: Arc::clone(&judged.injected),
             false_statements: false_calls.len() as u32,
             lost: judged.removed.len() as u32,
             real_outputs_kept: kept && false_calls.is_empty(),
@@ -293,6 +297,29 @@ pub fn applies(point: &Point, next: Next) -> bool {
                 )
         }
     }
+}
+
+/// What a lane of a recording goes on from by habit, as its requests show; `None` for a rollout.
+pub fn habit(session: &Session, lane: u32) -> Option<Base> {
+    let Session::Recording(recording) = session else {
+        return None;
+    };
+    let mut of_lane = recording
+        .exchanges
+        .iter()
+        .filter(|it| it.lane == lane && it.request.whole)
+        .peekable();
+    of_lane.peek()?;
+    let mut base = Base::Whole;
+    for exchange in of_lane {
+        if exchange.request.conversation.is_some() {
+            return Some(Base::Conversation);
+        }
+        if cut::goes_on(exchange) {
+            base = Base::Complete;
+        }
+    }
+    Some(base)
 }
 
 /// The items of a session.

@@ -55,7 +55,9 @@ pub struct Example {
     pub line: u32,
     /// The event behind which it falls; `None` where no event had come, or events are not on file.
     pub event: Option<u32>,
-    /// The stage of the first cut, in whose next answer this one falls.
+    /// Who made it, where it is a first cut.
+    pub who: Option<&'static str>,
+    /// The first cut, in whose next answer this one falls.
     pub behind: Option<Box<Example>>,
     /// The call it is about.
     pub call_id: Option<String>,
@@ -280,6 +282,7 @@ pub(super) fn example(
         exchange: point.exchange,
         line: point.line,
         event: point.event,
+        who: None,
         behind: behind.map(|it| Box::new(it.clone())),
         call_id: call.map(|call| items.call_id(call).to_owned()),
         message: fault.map(|fault| contract::refusal(&fault, items, &text).message),

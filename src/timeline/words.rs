@@ -212,7 +212,12 @@ impl Timeline {
                     .and_then(Value::as_str)
                     .map_or(ItemKind::Other, ItemKind::from_type);
                 if kind != ItemKind::Other {
-                    let said = item_words(item);
+                    let mut said = item_words(item);
+                    if said.text.is_empty()
+                        && let Some(text) = item.get("text").and_then(Value::as_str)
+                    {
+                        said.text = clip(text, 200);
+                    }
                     return Said {
                         title: if entry.what == What::RolloutLine {
                             format!("on disk: {}", said.title)

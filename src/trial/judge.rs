@@ -110,13 +110,14 @@ pub(super) fn judge(entries: &[Entry], cut: usize, policies: &[(Policy, usize)])
     }
     let refused: Vec<&Entry> = behind.iter().filter(|it| it.broke_contract()).collect();
     let stuck = behind.last().is_some_and(Entry::broke_contract);
-    let untrue = !falsehoods.is_empty() || !lost.is_empty() || history_lost;
+    let untrue = !falsehoods.is_empty() || !lost.is_empty();
     let did = match behind.is_empty() {
         true => Did::Silent,
         _ if stuck => Did::Stuck,
         _ if !refused.is_empty() => Did::Refused,
         _ if !depends_on.is_empty() => Did::Depends,
         _ if untrue => Did::Untrue,
+        _ if history_lost => Did::Forgets,
         _ => Did::Accepted,
     };
     Result {
@@ -202,6 +203,8 @@ mod tests {
         let lost = judged(json!([user]));
         assert_eq!((lost.did, lost.outputs_lost.len()), (Did::Untrue, 1));
         assert!(judged(json!([{"role": "user", "content": "go on"}])).history_lost);
+        let other = json!([call, output("found"), {"role": "user", "content": "go on"}]);
+        assert_eq!(judged(other).did, Did::Forgets);
         let early = judged(json!([output("found"), user, call]));
         assert_eq!(early.did, Did::Depends);
         assert_eq!(early.depends_on, ["output_before_call"]);

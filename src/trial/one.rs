@@ -59,6 +59,7 @@ fn settings(plan: &Plan, case: &Case) -> std::result::Result<Settings, String> {
                     None => At::Byte(0),
                 },
                 how: match case.interrupt {
+                    Interrupt::Hangup if place.half => How::HalfLine,
                     Interrupt::Hangup => How::Close,
                     _ => How::Stall,
                 },

@@ -10,7 +10,7 @@ use crate::shrink::{Answer, Oracle};
 /// A command as an oracle: exit status 0 says that a candidate still fails.
 #[derive(Debug)]
 pub struct Command {
-    command: String,
+    line: String,
     folder: TempDir,
     failure: Option<String>,
 }
@@ -26,7 +26,7 @@ impl Command {
             .prefix("replay-shrink-")
             .tempdir()?;
         Ok(Self {
-            command: command.to_owned(),
+            line: command.to_owned(),
             folder,
             failure: None,
         })
@@ -41,10 +41,10 @@ impl Command {
         let path = self.folder.path().join("session.jsonl");
         std::fs::File::create(&path)?.write_all(candidate.as_bytes())?;
         // the path is an argument of the shell, so that nothing in it is a word of the command
-        let line = if self.command.contains("{session}") {
-            self.command.replace("{session}", "\"$1\"")
+        let line = if self.line.contains("{session}") {
+            self.line.replace("{session}", "\"$1\"")
         } else {
-            format!("{} \"$1\"", self.command)
+            format!("{} \"$1\"", self.line)
         };
         process::Command::new("sh")
             .arg("-c")

@@ -12,7 +12,8 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from harness import appserver, codex, install, kills, parts, sdk, served, stories  # noqa: E402
+from harness import (appserver, codex, install, kills, parts, recovered, sdk, served, stories, sweeps,  # noqa: E402
+                     traced)
 
 
 def main():
@@ -44,7 +45,10 @@ def main():
                 *sdk.cases(program, found, HERE / "programs"),
                 *codex.cases(program, links),
                 *appserver.cases(program, links),
+                *traced.cases(program, links),
                 *served.cases(program, found, HERE),
+                *sweeps.cases(program, links, HERE),
+                *recovered.cases(program, links),
                 ("kills", lambda base: kills.case(program, base, arguments.kills, arguments.seed)),
             ]
         for name, case in listed:

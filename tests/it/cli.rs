@@ -296,7 +296,7 @@ fn errors_are_one_document_too() {
 fn help() {
     assert_snapshot!("help", run(&["--help"]).text());
     assert_snapshot!("help_short", run(&["-h"]).text());
-    for verb in ["explain", "check", "convert", "completions", "man"] {
+    for verb in ["explain", "check", "convert", "diff", "completions", "man"] {
         assert_snapshot!(format!("help_{verb}"), run(&[verb, "--help"]).text());
     }
 }

@@ -163,7 +163,7 @@ fn request_logs_and_bodies_are_redacted_on_the_way() {
     );
     assert_eq!(
         done.err,
-        "1 requests converted, 1 different secret hidden\n"
+        "1 exchange converted (request log), 1 different secret hidden\n"
     );
     let body = convert("{ \"model\":\"m\", \"input\":\"hi\", \"api_key\":\"SECRET\" }\n");
     assert_eq!(

@@ -218,7 +218,8 @@ pub(super) fn doubled_input(session: &Session, path: Option<&str>, found: &mut V
                 let shown: String = text.chars().take(40).collect();
                 let mut finding = Finding::new(Rule::DoubledInput, Severity::Warning, 0, at);
                 finding.message = format!(
-                    "the request carries '{shown}' {often} times; it was handed in {times} times, first at line {line}"
+                    "the request carries '{shown}' {often} times; it was handed in {}, first at line {line}",
+                    super::count(*times, "time")
                 );
                 finding.path = path.map(Into::into);
                 finding.also = vec![super::Elsewhere {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Turn another tool's capture into a recording, a recording into other forms, or hide what is secret in a file
+/// Turn another tool's capture into a recording, a recording into other forms, or hide secrets
 ///
 /// Reads HAR files, cassettes (vcrpy, VCR for Ruby, httpmock), the text of event streams, lists of events, whole responses,
 /// lines of {request,status,body}, request logs, fixtures of aimock, and two kinds of folders: what Codex writes below
@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 ///
 /// With --to it writes other forms than a recording. With --redact it also reads recordings, Codex rollouts and request
 /// bodies, and writes them again as what they are.
+#[expect(clippy::doc_markdown, reason = "clap shows the texts as they stand")]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -51,6 +51,9 @@ pub struct SweepArgs {
     /// Sweep again with this in place of 'call_' in call ids
     #[arg(long, value_name = "TEXT")]
     pub ids: Option<String>,
+    /// Sweep again with every request of a recording travelling like this (a list of http, websocket)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = ["http", "websocket"])]
+    pub transport: Vec<String>,
     /// Cut the answer to the next request, too
     #[arg(long)]
     pub twice: bool,

@@ -3,14 +3,15 @@
 //! What a recording does not hold has the value HAR gives to what is unknown: -1 for times and sizes, an empty text for
 //! versions, status 0. `_replay` says beside it what HAR has no place for: when each chunk came, how the exchange ended.
 
-use std::io::{self, Read, Write};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::ExportError;
-use crate::convert::times::{rfc3339, to_rfc3339};
+use crate::convert::times::{in_units, rfc3339, to_rfc3339};
 use crate::convert::walk::{Body, Connection, Walked, Whole, walk};
 use crate::session::lanes::Headers;
 
@@ -18,44 +19,52 @@ use crate::session::lanes::Headers;
 ///
 /// # Errors
 /// If the recording cannot be read, the file not written, or there is no such exchange.
-pub fn to_har<R: Read>(
-    reader: R,
+pub fn to_har<R: Read + Seek>(
+    mut reader: R,
     exchange: Option<u32>,
     out: &mut dyn Write,
 ) -> Result<u32, ExportError> {
-    let mut file = File {
-        out,
-        count: 0,
-        messages: Vec::new(),
-    };
+    let is_asked_for = |whole: &Whole| exchange.is_none_or(|it| it == whole.number);
+    // connections are entries of their own: their messages are looked for first
+    let mut messages: BTreeMap<u32, Vec<Whole>> = BTreeMap::new();
+    let walked = walk(&mut reader, &mut |whole: Whole, _: &Walked| {
+        if let Some(connection) = whole.connection.filter(|_| is_asked_for(&whole)) {
+            messages.entry(connection).or_default().push(whole);
+        }
+        Ok::<(), ExportError>(())
+    })?;
+    reader
+        .seek(SeekFrom::Start(0))
+        .map_err(|error| ExportError::Read(error.into()))?;
+    let base = Base::of(&walked);
+    let mut connections: Vec<(u64, Value)> = walked
+        .connections
+        .iter()
+        .filter(|(number, _)| exchange.is_none() || messages.contains_key(number))
+        .map(|(number, connection)| {
+            let own = messages.get(number).map_or(&[][..], Vec::as_slice);
+            (connection.at_us, base.connection(connection, own))
+        })
+        .collect();
+    connections.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let mut file = File { out, count: 0 };
     file.text("{\"log\":{\"version\":\"1.2\",\"creator\":")?;
     let version = env!("CARGO_PKG_VERSION");
     file.value(&json!({"name": "replay", "version": version}))?;
     file.text(",\"pages\":[],\"entries\":[")?;
-    let walked = walk(reader, &mut |whole: Whole, walked: &Walked| {
-        if exchange.is_some_and(|it| it != whole.number) {
+    walk(&mut reader, &mut |whole: Whole, _: &Walked| {
+        if whole.connection.is_some() || !is_asked_for(&whole) {
             return Ok(());
         }
-        let base = Base::of(walked);
-        match whole.connection {
-            Some(connection) => {
-                file.messages.push((connection, whole));
-                Ok(())
+        while connections.last().is_some_and(|(at, _)| *at < whole.at_us) {
+            if let Some((_, entry)) = connections.pop() {
+                file.entry(&entry)?;
             }
-            None => file.entry(&base.entry(&whole)),
         }
+        file.entry(&base.entry(&whole))
     })?;
-    let base = Base::of(&walked);
-    let messages = std::mem::take(&mut file.messages);
-    for (number, connection) in &walked.connections {
-        let own: Vec<&Whole> = messages
-            .iter()
-            .filter(|(it, _)| it == number)
-            .map(|(_, whole)| whole)
-            .collect();
-        if !own.is_empty() || exchange.is_none() {
-            file.entry(&base.connection(connection, &own))?;
-        }
+    for (_, entry) in connections.iter().rev() {
+        file.entry(entry)?;
     }
     if let (0, Some(number)) = (file.count, exchange) {
         return Err(ExportError::NoExchange(number));
@@ -67,8 +76,6 @@ pub fn to_har<R: Read>(
 struct File<'a> {
     out: &'a mut dyn Write,
     count: u32,
-    /// Messages of WebSockets with their connections.
-    messages: Vec<(u32, Whole)>,
 }
 
 impl File<'_> {
@@ -142,9 +149,11 @@ impl<'a> Base<'a> {
     }
 
     fn entry(&self, whole: &Whole) -> Value {
-        let end_us = whole.end_us.unwrap_or(whole.at_us).max(whole.at_us);
+        let last_us = whole.chunks.iter().map(|it| it.at_us).max();
+        let end_us = whole.end_us.or(last_us).unwrap_or(whole.at_us);
+        let end_us = end_us.max(whole.at_us);
         let head_us = whole.head_us.unwrap_or(whole.at_us).max(whole.at_us);
-        let ms = |us: u64| us as f64 / 1000.0;
+        let ms = |us: u64| in_units(us.cast_signed(), 1e3);
         let answer = whole.answer();
         let encoded = whole.chunks.iter().any(|it| it.encoded);
         let chunks: Vec<Value> = whole
@@ -168,8 +177,15 @@ impl<'a> Base<'a> {
             if let Some(detail) = &whole.detail {
                 set("detail", json!(detail));
             }
-            if whole.status.is_none() {
-                set("status_held", json!(false));
+            for (key, held) in [
+                ("status_held", whole.status.is_some()),
+                ("headers_held", whole.headers.is_some()),
+                ("response_headers_held", whole.response_headers.is_some()),
+                ("date_held", self.timed),
+            ] {
+                if !held {
+                    set(key, json!(false));
+                }
             }
             if !chunks.is_empty() && !encoded {
                 set("chunks", json!(chunks));
@@ -217,7 +233,7 @@ impl<'a> Base<'a> {
                 "content": content(&answer, &kind, true),
                 "redirectURL": "",
                 "headersSize": -1,
-                "bodySize": if encoded { -1 } else { answer.len() as i64 },
+                "bodySize": if encoded { json!(-1) } else { json!(answer.len()) },
             },
             "cache": {},
             "timings": {
@@ -243,11 +259,11 @@ impl<'a> Base<'a> {
     }
 
     /// A connection with the messages of its exchanges.
-    fn connection(&self, connection: &Connection, own: &[&Whole]) -> Value {
+    fn connection(&self, connection: &Connection, own: &[Whole]) -> Value {
         let mut messages: Vec<(u64, Value)> = Vec::new();
         let seconds = |us: u64| {
             let at = self.first.saturating_add(i64::try_from(us).unwrap_or(0));
-            at as f64 / 1e6
+            in_units(at, 1e6)
         };
         for whole in own {
             if let Body::Bytes(bytes) = &whole.body {
@@ -266,7 +282,7 @@ impl<'a> Base<'a> {
         let messages: Vec<Value> = messages.into_iter().map(|(_, it)| it).collect();
         json!({
             "startedDateTime": self.started(connection.at_us),
-            "time": last.saturating_sub(connection.at_us) as f64 / 1000.0,
+            "time": in_units(last.saturating_sub(connection.at_us).cast_signed(), 1e3),
             "request": {
                 "method": "GET",
                 "url": self.url(Some(&connection.headers), &connection.path, "ws"),

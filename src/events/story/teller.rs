@@ -351,9 +351,7 @@ impl Teller<'_> {
         let Some(turn) = self.story.turns.get(number) else {
             return;
         };
-        let Some((ended, How::Aborted(_))) = turn.ended.zip(turn.how) else {
-            return;
-        };
+        let aborted = matches!(turn.how, Some(How::Aborted(_)));
         let turns = self
             .story
             .threads
@@ -361,9 +359,11 @@ impl Teller<'_> {
             .map_or(&[][..], |it| &it.turns);
         let next = turns.last().filter(|last| **last != number);
         let next = next.and_then(|it| self.story.turns.get(*it)?.started);
-        let Some(next) = next.filter(|it| *it > ended) else {
-            return;
-        };
+        // of a turn that has not ended yet it will show whether it was aborted
+        let next = turn
+            .overtaken
+            .or(next.filter(|it| aborted && turn.ended.is_some_and(|ended| *it > ended)));
+        let Some(next) = next else { return };
         let known = self.stale.get(&number).copied();
         if let Some(stale) = known.and_then(|it| self.story.stale.get_mut(it)) {
             stale.events.push(at);
@@ -512,6 +512,11 @@ impl Teller<'_> {
     }
 
     fn finish(mut self) -> Story {
+        let turns = &self.story.turns;
+        self.story.stale.retain(|stale| {
+            let how = turns.get(stale.turn).and_then(|it| it.how);
+            matches!(how, Some(How::Aborted(_)))
+        });
         for message in &mut self.story.messages {
             if message.outcome != Outcome::Unknown {
                 continue;

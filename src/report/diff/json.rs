@@ -136,6 +136,8 @@ pub fn requests_document(sequence: &Sequence, name: &str, steps: &[Step]) -> Val
             object.insert("as_demanded".to_owned(), json!(step.is_as_demanded()));
             object.insert("added".to_owned(), json!(events(&step.added)));
             object.insert("dropped".to_owned(), json!(events(&step.dropped)));
+            object.insert("forgotten".to_owned(), json!(events(&step.forgotten)));
+            object.insert("orphans".to_owned(), json!(events(&step.orphans)));
             object.insert("owed".to_owned(), json!(events(&step.owed)));
             object.insert(
                 "changed".to_owned(),

@@ -79,8 +79,9 @@ fn cell(cell: &Cell) -> Value {
 
 fn example(it: &Example) -> Value {
     json!({
-        "exchange": it.exchange,
+        "exchange": it.exchange.filter(|_| it.behind.is_none()),
         "line": it.line,
+        "who": it.who,
         "event": it.event,
         "first_cut": it.behind.as_deref().map(example),
         "call_id": it.call_id,

@@ -9,7 +9,7 @@ use crate::report::json::SCHEMA;
 use crate::report::safe;
 use crate::report::style::Paint;
 use crate::strategy::interrupt::Stage;
-use crate::trial::{self, Case, Did, Interrupt, Plan, Result, Results};
+use crate::trial::{self, Case, Did, Interrupt, Plan, Result, Results, Template};
 
 /// A trial with what is said around it.
 #[derive(Clone, Copy, Debug)]
@@ -265,7 +265,7 @@ pub fn json(tried: &Tried<'_>) -> Value {
         "schema": SCHEMA,
         "path": tried.path,
         "first": tried.plan.first.text(),
-        "next": tried.plan.next.as_ref().map(|it| it.text()),
+        "next": tried.plan.next.as_ref().map(Template::text),
         "cases": tried.cases,
         "results": results(tried.results),
         "against": tried.against.map(results),

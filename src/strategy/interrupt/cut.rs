@@ -51,7 +51,7 @@ fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Reco
     let lane = point.lane;
     let of_lane = |it: &&Exchange| it.lane == lane && it.request.whole;
     let chains = recording.exchanges.iter().filter(of_lane);
-    let chains = chains.into_iter().any(|it| it.request.previous.is_some());
+    let chains = chains.into_iter().any(goes_on);
     let last = cut.exchanges.last_mut()?;
     let state = &point.state;
     if state.named {
@@ -143,4 +143,11 @@ fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Reco
         ..before
     });
     Some(cut)
+}
+
+/// Whether a request shows that its lane goes on from responses: it names one, or the connection remembers them.
+pub(super) fn goes_on(exchange: &Exchange) -> bool {
+    let remembers =
+        exchange.transport == Transport::WebSocket && exchange.request.store == Some(false);
+    exchange.request.previous.is_some() || remembers
 }

@@ -89,7 +89,7 @@ fn compare(
                 continue;
             }
             prop_assert_eq!(&last.outcome, &told.outcome, "{}", &place);
-            prop_assert_eq!(last.injected.len() as u32, told.injected, "{}", &place);
+            prop_assert_eq!(&last.injected[..], &told.made_up[..], "{}", &place);
             prop_assert_eq!(last.removed.len() as u32, told.lost, "{}", &place);
             prop_assert_eq!(last.loops, told.loops, "{}", &place);
             let is_false = last.injected.iter().any(|it| it.is_false);

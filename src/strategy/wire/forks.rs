@@ -77,7 +77,10 @@ impl Habits {
         let mut chained: Vec<u32> = script
             .asks
             .iter()
-            .filter(|ask| ask.incoming.previous.is_some())
+            .filter(|ask| {
+                let remembers = ask.transport == Transport::WebSocket && !ask.incoming.store;
+                ask.incoming.previous.is_some() || remembers
+            })
             .map(|ask| ask.incoming.lane)
             .collect();
         chained.sort_unstable();

@@ -226,6 +226,44 @@ def cases(program, links):
         yield f"app-server-{one[0]}", lambda base, it=one: case(program, links, base, it)
 
 
+def shortened(file):
+    """The lines of a recording without the lists of tools, which answers repeat, and with every body whole."""
+    recording = Recording(file)
+    rest = {}
+    for line in recording.lines:
+        number = line.get("exchange")
+        if line["kind"] == "request":
+            body = json.loads(recording.exchanges[number].body) if recording.exchanges[number].body else None
+            for name in ("body", "body_delta", "body_text"):
+                line.pop(name, None)
+            if body is not None:
+                line["body"] = without_tools(body)
+        elif line["kind"] == "chunk":
+            # an answer is cut into frames anew, each in the chunk in which it ended
+            *frames, rest[number] = (rest.get(number, "") + line["text"]).split("\n\n")
+            text = "".join(frame_without_tools(frame) + "\n\n" for frame in frames)
+            if not text:
+                continue
+            line["text"] = text
+        yield json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+
+
+def without_tools(value):
+    return {key: [] if key == "tools" else it for key, it in value.items()}
+
+
+def frame_without_tools(frame):
+    lines = []
+    for line in frame.split("\n"):
+        if line.startswith("data: {"):
+            data = json.loads(line[6:])
+            if isinstance(data.get("response"), dict):
+                data["response"] = without_tools(data["response"])
+            line = "data: " + json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def stories(program, links, rollouts):
     """Records these sessions for `rollouts/`."""
 
@@ -233,8 +271,10 @@ def stories(program, links, rollouts):
         _, file = play(program, links, base, one)
         held(program, file, one)
         target.mkdir(exist_ok=True)
-        (target / "session.jsonl").write_bytes(file.read_bytes())
-        return f"{file.stat().st_size} bytes"
+        kept = target / "session.jsonl"
+        kept.write_text("".join(line + "\n" for line in shortened(file)))
+        held(program, kept, one)
+        return f"{kept.stat().st_size} bytes"
 
     for one in CASES:
         target = rollouts / f"codex-0.169-app-server-{one[0]}"

@@ -1,0 +1,367 @@
+//! `replay sweep`: what it prints, which known defects it finds, and a real process that is cut.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use responses_replay::strategy::Strategy;
+use responses_replay::sweep::{self, Mark, Plan};
+
+use crate::support::{Sandbox, capture, capture_names, read, root, run};
+
+const SECOND_STREAM: &str = "rollouts/codex-0.8-second-stream/session.jsonl";
+const AGENTS: &str = "rollouts/agents-python-second-stream/session.jsonl";
+const CODEX_20: &str = "rollouts/codex-0.20-interrupt/session.jsonl";
+const SHELL: &str = "tests/clients/sweep/sweep-shell.session.jsonl";
+
+/// The cells of a sweep.
+fn cells(arguments: &[&str]) -> Vec<Value> {
+    let mut all = vec!["sweep"];
+    all.extend(arguments);
+    all.extend(["--format", "json"]);
+    let done = run(&all);
+    assert!([0, 1].contains(&done.status), "{done:?}");
+    let document = done.json();
+    assert_eq!(document["schema"], 1);
+    document["cells"].as_array().unwrap().clone()
+}
+
+/// The cells of a strategy in one stage.
+fn found<'a>(cells: &'a [Value], strategy: &str, stage: &str) -> Vec<&'a Value> {
+    cells
+        .iter()
+        .filter(|cell| cell["strategy"] == strategy && cell["stage"] == stage)
+        .collect()
+}
+
+#[test]
+fn a_matrix() {
+    assert_snapshot!("sweep_text", run(&["sweep", SECOND_STREAM]).text());
+    assert_snapshot!(
+        "sweep_rollout",
+        run(&[
+            "sweep",
+            "rollouts/codex-0.169-lost-output/rollout.jsonl",
+            "-v"
+        ])
+        .text()
+    );
+    assert_snapshot!(
+        "sweep_twice",
+        run(&[
+            "sweep",
+            SECOND_STREAM,
+            "--twice",
+            "--strategies",
+            "as-client,normalize",
+            "--cuts",
+            "items"
+        ])
+        .text()
+    );
+}
+
+#[test]
+fn pending_ids_answer_a_call_that_the_server_never_stored() {
+    let cells = cells(&[SECOND_STREAM]);
+    let called = found(&cells, "pending-ids", "called");
+    let by_client = called.iter().find(|cell| cell["who"] == "client").unwrap();
+    assert_eq!(by_client["mark"], "orphan_output");
+    assert_eq!(
+        by_client["smallest"]["message"],
+        "No tool call found for function call output with call_id call_A."
+    );
+    assert_eq!(by_client["smallest"]["exchange"], 1);
+}
+
+#[test]
+fn an_output_is_left_behind_in_an_unfinished_second_request() {
+    for (session, call) in [(SECOND_STREAM, "call_A"), (AGENTS, "")] {
+        let cells = cells(&[session]);
+        let second: Vec<&Value> = found(&cells, "as-client", "answering")
+            .into_iter()
+            .filter(|cell| cell["second_stream"] == true && cell["who"] == "client")
+            .collect();
+        assert_eq!(second.len(), 1, "{session}");
+        assert_eq!(second[0]["mark"], "missing_output");
+        assert_eq!(second[0]["refused"], second[0]["cuts"]);
+        let message = second[0]["smallest"]["message"].as_str().unwrap();
+        assert!(message.starts_with("No tool output found for function call "));
+        assert!(message.contains(call));
+        // what would have helped
+        let helped: Vec<&Value> = found(&cells, "full-history", "answering");
+        assert!(helped.iter().all(|cell| cell["fails"] == false));
+    }
+}
+
+#[test]
+fn calls_of_other_kinds_and_ids_show_what_a_capture_does_not() {
+    let cells = cells(&[CODEX_20, "--kinds", "local_shell,custom", "--ids", "toolu_"]);
+    let mark = |strategy: &str, kind: Value, ids: Value| {
+        let all = found(&cells, strategy, "in-tool");
+        let cell = all
+            .iter()
+            .find(|it| it["who"] == "kill" && it["kind"] == kind && it["ids"] == ids);
+        cell.unwrap()["mark"].as_str().unwrap().to_owned()
+    };
+    let (local, custom) = (
+        Value::from("local_shell_call"),
+        Value::from("custom_tool_call"),
+    );
+    let toolu = || Value::from("toolu_");
+    // a local shell call counts as its own answer
+    assert_eq!(mark("history-scan", Value::Null, Value::Null), "depends");
+    assert_eq!(
+        mark("history-scan", local.clone(), Value::Null),
+        "missing_output"
+    );
+    // before #5473 custom calls were not covered, or answered in the wrong kind
+    assert_eq!(
+        mark("history-scan", custom.clone(), Value::Null),
+        "missing_output"
+    );
+    assert_eq!(
+        mark("history-scan-0.45", Value::Null, Value::Null),
+        "missing_output"
+    );
+    // the error body is read for one kind and one form of id
+    assert_eq!(mark("error-body-1610", Value::Null, Value::Null), "loops");
+    assert_eq!(
+        mark("error-body-1610", custom.clone(), Value::Null),
+        "missing_output"
+    );
+    assert_eq!(
+        mark("error-body-1610", local.clone(), Value::Null),
+        "missing_output"
+    );
+    assert_eq!(
+        mark("error-body-1610", Value::Null, toolu()),
+        "missing_output"
+    );
+    // and what covers them all
+    for kind in [Value::Null, local, custom] {
+        for ids in [Value::Null, toolu()] {
+            assert_eq!(mark("normalize", kind.clone(), ids), "repaired");
+        }
+    }
+}
+
+#[test]
+fn exit_statuses_and_baselines() {
+    let sandbox = Sandbox::new();
+    let fails = sandbox.run(&["sweep", SECOND_STREAM, "--format", "json"]);
+    assert_eq!(fails.status, 1);
+    let old = sandbox.write("old.json", &fails.out);
+    let old = old.to_str().unwrap();
+    let same = sandbox.run(&["sweep", SECOND_STREAM, "--baseline", old]);
+    assert_eq!(same.status, 0, "{same:?}");
+    assert!(
+        same.out
+            .contains("fails nowhere that it did not fail before")
+    );
+    // one cell less in the baseline is one new failure
+    let mut document = fails.json();
+    let kept = document["cells"].as_array_mut().unwrap();
+    let at = kept
+        .iter()
+        .position(|cell| cell["strategy"] == "as-client" && cell["fails"] == true)
+        .unwrap();
+    kept.remove(at);
+    let less = sandbox.write("less.json", document.to_string());
+    let new = sandbox.run(&["sweep", SECOND_STREAM, "--baseline", less.to_str().unwrap()]);
+    assert_eq!(new.status, 1);
+    assert_eq!(
+        sandbox
+            .run(&["sweep", SECOND_STREAM, "--recover", "normalize"])
+            .status,
+        0
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let sandbox = Sandbox::new();
+    let empty = sandbox.write("empty.jsonl", "");
+    let empty = empty.to_str().unwrap();
+    let torn = sandbox.write("old.json", "{\"cells\":");
+    let torn = torn.to_str().unwrap();
+    for (status, arguments) in [
+        (2, vec![SECOND_STREAM, "--recover", "nobody"]),
+        (2, vec![SECOND_STREAM, "--cuts", "0"]),
+        (2, vec![SECOND_STREAM, "--cuts", "some"]),
+        (2, vec![SECOND_STREAM, "--kinds", "message"]),
+        (2, vec![SECOND_STREAM, "--ids", "call_x"]),
+        (2, vec![SECOND_STREAM, "--policy", "x=y"]),
+        (2, vec![SECOND_STREAM, "--next", "true"]),
+        (2, vec![SECOND_STREAM, "--first", "a 'b"]),
+        (2, vec![SECOND_STREAM, "--first", "a {nothing}"]),
+        (2, vec![SECOND_STREAM, "--format", "markdown"]),
+        (3, vec![empty]),
+        (3, vec!["no-such-file.jsonl"]),
+        (3, vec![SECOND_STREAM, "--baseline", torn]),
+        (
+            3,
+            vec![
+                "rollouts/codex-0.8-second-stream/rollout.jsonl",
+                "--first",
+                "true",
+            ],
+        ),
+    ] {
+        let mut all = vec!["sweep"];
+        all.extend(&arguments);
+        let done = sandbox.run(&all);
+        assert_eq!(done.status, status, "{arguments:?}: {done:?}");
+        assert!(!done.err.is_empty() && done.out.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_page_holds_nothing_but_itself() {
+    let done = run(&["sweep", SECOND_STREAM, "--format", "html"]);
+    let page = &done.out;
+    assert!(page.starts_with("<!doctype html>") && page.contains("<svg"));
+    assert!(!page.contains("<script") && !page.contains("http-equiv=\"refresh"));
+    let links = page.matches("http").count() - page.matches("http-equiv").count();
+    assert_eq!(links, 1, "the name of SVG is the only address");
+    assert!(page.contains("No tool output found for function call call_A."));
+    // a session that would like to be part of the page
+    let sandbox = Sandbox::new();
+    let text = std::fs::read_to_string(root().join(SECOND_STREAM)).unwrap();
+    let hostile = text.replace("call_A", "</svg><b onload=x>\\\\u001b[31m");
+    let file = sandbox.write("<i>.jsonl", hostile);
+    let done = sandbox.run(&["sweep", file.to_str().unwrap(), "--format", "html"]);
+    assert!(done.out.contains("&lt;/svg&gt;") && !done.out.contains("<b onload"));
+    assert!(!done.out.contains('\u{1b}') && !done.out.contains("<i>"));
+    let done = sandbox.run(&["sweep", file.to_str().unwrap()]);
+    assert!(!done.out.contains('\u{1b}'), "{}", done.out);
+}
+
+#[test]
+fn every_capture_can_be_swept() {
+    let mut swept_at_all = 0;
+    for (number, name) in capture_names().iter().enumerate() {
+        let plan = Plan {
+            twice: number % 5 == 0,
+            ..Plan::default()
+        };
+        for kind in ["session", "rollout"] {
+            let Some(session) = capture(name, kind).and_then(|bytes| read(&bytes).ok()) else {
+                continue;
+            };
+            let swept = sweep::sweep(&session, &plan, &|_, _| {});
+            swept_at_all += usize::from(swept.points > 0);
+            for strategy in Strategy::ALL {
+                for (situation, cell) in swept.column(strategy) {
+                    let all = cell.accepted + cell.refused + cell.depends + cell.unknown;
+                    assert_eq!(all, cell.cuts, "{name} {kind} {situation:?}");
+                    assert_eq!(cell.fails(), cell.smallest.is_some(), "{name} {kind}");
+                }
+            }
+            // who mends the whole history in front of each request leaves no call open
+            for (situation, cell) in swept.column(Strategy::Normalize) {
+                assert_ne!(
+                    cell.mark().0,
+                    Mark::MissingOutput,
+                    "{name} {kind} {situation:?}"
+                );
+            }
+        }
+    }
+    assert!(swept_at_all > 150, "{swept_at_all}");
+}
+
+/// A client of a few lines: it asks, and asks again with the answer's call answered, or not.
+#[cfg(unix)]
+const CLIENT: &str = r#"
+import http.client, json, os, signal, sys, urllib.request
+url = os.environ["REPLAY_BASE_URL"] + "/responses"
+user = lambda text: {"type": "message", "role": "user", "content": text}
+def ask(body):
+    body = json.dumps({"model": "m", "stream": True, **body}).encode()
+    asked = urllib.request.Request(url, body, {"content-type": "application/json"})
+    made, calls, over = None, [], False
+    with urllib.request.urlopen(asked) as answer:
+        for line in answer:
+            if line.startswith(b"data: "):
+                event = json.loads(line[6:])
+                made = event.get("response", {}).get("id", made)
+                if event["type"] == "response.output_item.done" and event["item"]["type"] == "function_call":
+                    calls.append(event["item"]["call_id"])
+                over = over or event["type"] == "response.completed"
+    if not over:
+        raise Left()
+    return made, calls
+class Left(Exception): pass
+def leave(*_): raise Left()
+signal.signal(signal.SIGINT, leave)
+last = None
+try:
+    last, calls = ask({"input": [user("begin")]})
+    outputs = [{"type": "function_call_output", "call_id": call, "output": "found"} for call in calls]
+    last, _ = ask({"previous_response_id": last, "input": outputs})
+except (Left, OSError, http.client.HTTPException):
+    pass
+try:
+    ask({"input": [user("begin"), user("go on")]} if last is None else {"previous_response_id": last, "input": [user("go on")]})
+except (Left, OSError):
+    pass
+"#;
+
+#[test]
+#[cfg(unix)]
+fn a_real_process_is_cut_and_judged() {
+    let python = ["/usr/bin/python3", "/usr/local/bin/python3"];
+    let Some(python) = python.iter().find(|it| std::path::Path::new(it).exists()) else {
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let client = sandbox.write("client.py", CLIENT);
+    let first = format!("{python} -B '{}'", client.display());
+    let state = sandbox.path().join("done.state");
+    let arguments = [
+        "sweep",
+        SHELL,
+        "--first",
+        &first,
+        "--cuts",
+        "items",
+        "--interrupt",
+        "hangup,sigint",
+        "--state",
+        state.to_str().unwrap(),
+        "--format",
+        "json",
+    ];
+    let done = sandbox.run(&arguments);
+    assert_eq!(done.status, 1, "{done:?}");
+    let document = done.json();
+    let results = document["results"].as_array().unwrap();
+    assert_eq!(results.len() as u64, document["cases"].as_u64().unwrap());
+    // it goes on from the response that is complete, and leaves the output behind: the defect of today's SDKs
+    for result in results {
+        let second = result["second_stream"] == true && result["stage"] != "idle";
+        let expected = if second { "stuck" } else { "accepted" };
+        assert_eq!(result["did"], expected, "{result}");
+        if second {
+            assert_eq!(
+                result["message"],
+                "No tool output found for function call call_A."
+            );
+        }
+    }
+    // nothing is done twice: the same table without a client
+    std::fs::remove_file(&client).unwrap();
+    let again = sandbox.run(&arguments);
+    assert_eq!(again.out, done.out);
+    // another trial does not take this state for its own
+    let mut other = arguments.to_vec();
+    other[1] = "tests/clients/sweep/sweep-look-up.session.jsonl";
+    assert_eq!(sandbox.run(&other).status, 2);
+    // beside itself nothing differs
+    let mut table = arguments.to_vec();
+    table.truncate(10);
+    table.extend(["--against", state.to_str().unwrap(), "--format", "markdown"]);
+    let table = sandbox.run(&table).out;
+    assert!(table.contains("| answering, second stream |") || table.contains("second stream"));
+    assert!(!table.contains("the other"), "{table}");
+}
