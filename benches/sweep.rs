@@ -141,13 +141,15 @@ fn rollout(count: u32, open: u32) -> Session {
     Session::Rollout(made)
 }
 
+/// Makes a session of about so many events.
+type Make = fn(u32) -> Session;
+
 fn main() -> io::Result<()> {
     let mut numbers = measure::numbers();
     let events = u32::try_from(numbers.next().unwrap_or(100_000)).unwrap_or(100_000);
     let repeats = numbers.next().unwrap_or(3) as usize;
     let plan = Plan::default();
     let mut out = io::stdout().lock();
-    type Make = fn(u32) -> Session;
     let sessions: [(&str, Make); 4] = [
         ("chained recording", |events| recording(events, true)),
         ("recording of whole histories", |events| {

@@ -162,7 +162,11 @@ impl<'a> History<'a> {
         let behind = behind.map_or(0, |at| at + 1);
         let pairs = (right.len() - behind.min(right.len()))
             .saturating_mul(left.len().saturating_sub(answer));
-        let again = if pairs <= MAX_SEARCH { behind } else { right.len() };
+        let again = if pairs <= MAX_SEARCH {
+            behind
+        } else {
+            right.len()
+        };
         for (slot, print) in kept.iter_mut().zip(&right).skip(again) {
             if slot.is_some() {
                 continue;

@@ -32,6 +32,10 @@ const PLAIN: Spelling = Spelling {
     backwards: false,
 };
 
+fn frame(event: &Value) -> String {
+    format!("data: {event}\n\n")
+}
+
 fn recording(exchanges: &[Exchange], how: Spelling) -> String {
     let id = |kind: &str, at: usize, part: usize| format!("{kind}_{:03}x{at}x{part}", how.ids);
     let mut lines = vec![json!({"kind": "session", "format": 1, "id": how.ids.to_string()})];
@@ -84,16 +88,14 @@ fn recording(exchanges: &[Exchange], how: Spelling) -> String {
         }
         for (index, (item, text, kind)) in items.iter().enumerate() {
             let begun = json!({"type": item["type"], "id": item["id"], "call_id": item["call_id"], "name": item["name"]});
-            stream += &format!(
-                "data: {}\n\n",
-                json!({"type": "response.output_item.added", "output_index": index, "item": begun})
+            stream += &frame(
+                &json!({"type": "response.output_item.added", "output_index": index, "item": begun}),
             );
             let chars: Vec<char> = text.chars().collect();
             for piece in chars.chunks(how.piece) {
                 let piece: String = piece.iter().collect();
-                stream += &format!(
-                    "data: {}\n\n",
-                    json!({"type": kind, "output_index": index, "delta": piece, "obfuscation": how.step.to_string()})
+                stream += &frame(
+                    &json!({"type": kind, "output_index": index, "delta": piece, "obfuscation": how.step.to_string()}),
                 );
             }
         }
@@ -103,15 +105,13 @@ fn recording(exchanges: &[Exchange], how: Spelling) -> String {
             stream += ": keep-alive\n\n";
         }
         for index in done {
-            stream += &format!(
-                "data: {}\n\n",
-                json!({"type": "response.output_item.done", "output_index": index, "item": items[index].0})
+            stream += &frame(
+                &json!({"type": "response.output_item.done", "output_index": index, "item": items[index].0}),
             );
         }
         if exchange.end != 2 {
-            stream += &format!(
-                "data: {}\n\n",
-                json!({"type": "response.completed", "response": {"id": response, "usage": {"total_tokens": how.step}}})
+            stream += &frame(
+                &json!({"type": "response.completed", "response": {"id": response, "usage": {"total_tokens": how.step}}}),
             );
         }
         for chunk in stream.as_bytes().chunks(how.piece * 7) {
@@ -137,7 +137,10 @@ fn recording(exchanges: &[Exchange], how: Spelling) -> String {
         }
         history.extend(outputs);
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines
+        .iter()
+        .flat_map(|line| [line.as_str(), "\n"])
+        .collect()
 }
 
 fn sequence(text: &str) -> Sequence {
