@@ -137,10 +137,8 @@ fn recording(exchanges: &[Exchange], how: Spelling) -> String {
         }
         history.extend(outputs);
     }
-    lines
-        .iter()
-        .flat_map(|line| [line.as_str(), "\n"])
-        .collect()
+    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 fn sequence(text: &str) -> Sequence {
@@ -333,19 +331,20 @@ fn what_is_set_aside_can_be_kept() {
 #[test]
 fn what_a_request_leaves_out_is_an_event() {
     let text = recording(&two_calls(), PLAIN);
-    let lost: String = text
+    let lost: Vec<String> = text
         .lines()
         .map(|line| {
             if !line.contains("\"exchange\":2") || !line.contains("\"body\"") {
-                return format!("{line}\n");
+                return line.to_owned();
             }
             let mut value: Value = serde_json::from_str(line).unwrap();
             let input = value["body"]["input"].as_array_mut().unwrap();
             input.retain(|it| it["output"] != "two");
             input.swap(0, 1);
-            format!("{value}\n")
+            value.to_string()
         })
         .collect();
+    let lost = lost.join("\n");
     let found = requests::requests(&sequence(&lost), &Rules::default());
     let whole = requests::requests(&sequence(&text), &Rules::default());
     assert!(
