@@ -547,3 +547,108 @@ fn one_event_of_each_type_is_cut_inside() {
     }
     assert!(inside > 500, "{inside}");
 }
+
+/// A recording that ends in the middle of an answer, behind so many of its bytes.
+fn cut_in_bytes(lines: &[Value], exchange: u64, bytes: usize) -> String {
+    let mut text = String::new();
+    let mut before = 0;
+    for line in lines {
+        let is_chunk = line["kind"] == "chunk" && line["exchange"] == exchange;
+        let mut line = line.clone();
+        let mut over = false;
+        if is_chunk {
+            let chunk = line["text"].as_str().unwrap().to_owned();
+            over = before + chunk.len() >= bytes;
+            line["text"] = chunk[..chunk.len().min(bytes - before)].into();
+            before += chunk.len();
+        }
+        text.push_str(&line.to_string());
+        text.push('\n');
+        if over {
+            let end = serde_json::json!({"kind": "end", "exchange": exchange, "at_us": line["at_us"], "cause": "client_closed"});
+            text.push_str(&end.to_string());
+            text.push('\n');
+            return text;
+        }
+    }
+    panic!("the answer is shorter");
+}
+
+#[test]
+fn a_cut_inside_an_event_leaves_what_the_event_before_it_left() {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use responses_replay::session::Session;
+    use responses_replay::strategy::{self, Options, Probe};
+
+    let mut tried: BTreeMap<String, u32> = BTreeMap::new();
+    for name in capture_names() {
+        let bytes = capture(&name, "session").unwrap();
+        let lines: Vec<Value> = String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        let mut streams: BTreeMap<u64, String> = BTreeMap::new();
+        for line in lines.iter().filter(|line| line["kind"] == "chunk") {
+            if let (Some(exchange), Some(text)) = (line["exchange"].as_u64(), line["text"].as_str())
+            {
+                streams.entry(exchange).or_default().push_str(text);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (exchange, stream) in streams {
+            let mut start = 0;
+            for event in stream.split_inclusive("\n\n") {
+                let end = start + event.len();
+                let data = event.lines().find_map(|it| it.strip_prefix("data: "));
+                let read: Option<Value> = data.and_then(|it| serde_json::from_str(it).ok());
+                let kind = read.and_then(|it| it["type"].as_str().map(str::to_owned));
+                let mut middle = start + event.len() / 2;
+                while !stream.is_char_boundary(middle) {
+                    middle += 1;
+                }
+                if let Some(kind) = kind.filter(|_| start > 0 && end <= stream.len())
+                    && seen.insert(kind.clone())
+                {
+                    let [half, whole] = [middle, start].map(|at| {
+                        let text = cut_in_bytes(&lines, exchange, at);
+                        responses_replay::session::reader::read(text.as_bytes()).unwrap()
+                    });
+                    let [a, b] = [&half, &whole].map(|it| &it.exchanges.last().unwrap().answer);
+                    assert_eq!(
+                        (&a.done, &a.half, a.response, &a.terminal, a.events, &a.marks),
+                        (&b.done, &b.half, b.response, &b.terminal, b.events, &b.marks),
+                        "{name} {kind}"
+                    );
+                    let options = Options {
+                        policies: Vec::new(),
+                        probe: Probe::Always,
+                    };
+                    let [half, whole] = [half, whole].map(Session::Recording);
+                    for strategy in Strategy::ALL {
+                        let [a, b] = [&half, &whole].map(|session| {
+                            let run = strategy::run(session, strategy, &options);
+                            let last = run.requests.last().unwrap();
+                            (last.outcome.clone(), last.removed.clone(), last.attempts)
+                        });
+                        assert_eq!(a, b, "{name} {kind} {strategy:?}");
+                    }
+                    *tried.entry(kind).or_default() += 1;
+                }
+                start = end;
+            }
+        }
+    }
+    for kind in [
+        "response.in_progress",
+        "response.output_item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.completed",
+    ] {
+        assert!(tried.get(kind).copied().unwrap_or(0) > 5, "{tried:?}");
+    }
+}
