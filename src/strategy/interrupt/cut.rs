@@ -7,9 +7,9 @@ use crate::session::exchange::{
     Answer, EndCause, Exchange, Recording, Request, Terminal, Transport,
 };
 use crate::session::tree::Node;
-use crate::strategy::chained;
+use crate::strategy::{as_client, chained};
 
-/// The session cut at a point, with the next request as its last one. What [`super::super::run`] says of that request is
+/// The session cut at a point, with the next request as its last one. What [`super::super::run()`] says of that request is
 /// what [`super::ask`] says of the point.
 ///
 /// `None` where a session cannot say what happens: a rollout that is rebuilt from state lines, a killed client of a
@@ -57,7 +57,7 @@ pub(in crate::strategy) fn cut_recording(
     let lane = point.lane;
     let of_lane = |it: &&Exchange| it.lane == lane && it.request.whole;
     let chains = recording.exchanges.iter().filter(of_lane);
-    let chains = chains.into_iter().any(goes_on);
+    let chains = as_client::chains(recording) || chains.into_iter().any(goes_on);
     let last = cut.exchanges.last_mut()?;
     let state = &point.state;
     if state.named {
