@@ -180,10 +180,12 @@ fn redacted(
     Ok((String::from_utf8_lossy(&out).into_owned(), hidden.secrets))
 }
 
-/// Names of users in paths become `user`.
+/// Names of users in paths become `user`: the first part of a path below the folder of homes of Linux, macOS or Windows, also
+/// where the path is escaped once or twice in JSON.
 fn without_names(text: &str) -> Result<String, CliError> {
-    let names = Regex::new(r#"(?i)(/home/|/Users/|\\{1,4}Users\\{1,4})[^/\\"'\s]+"#)
-        .map_err(|error| CliError::failed(error.to_string()))?;
+    let names =
+        Regex::new(r#"(?i)(\\{0,3}/(?:home|users)\\{0,3}/|\\{1,4}users\\{1,4})[^/\\"'\s]+"#)
+            .map_err(|error| CliError::failed(error.to_string()))?;
     Ok(names.replace_all(text, "${1}user").into_owned())
 }
 
