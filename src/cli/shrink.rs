@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::args::ShrinkArgs;
+use super::captured;
 use super::convert::{create, is_same};
 use super::error::CliError;
 use super::input::{self, Source};
@@ -193,7 +194,8 @@ pub(super) fn source(session: Option<&str>, environment: &Environment) -> Result
     let Some(session) = session else {
         return input::last(environment);
     };
-    if Path::new(session).is_dir() {
+    let path = Path::new(session);
+    if path.is_dir() && captured::folder(path).is_none() {
         return Err(CliError::usage(format!("{session} is a folder")).hint("one session at a time"));
     }
     let mut found = input::find(session, environment)?.into_iter();

@@ -194,10 +194,20 @@ fn is_needed(object: &serde_json::Map<String, Value>, key: &str, within: &str) -
     }
     if let Some(line) = line {
         return match line {
-            "session" => matches!(key, "format" | "id" | "created_at" | "recorder"),
+            "session" => matches!(
+                key,
+                "format" | "id" | "created_at" | "recorder" | "converted_from" | "not_held"
+            ),
             "request" => matches!(
                 key,
-                "exchange" | "at_us" | "transport" | "method" | "path" | "body" | "connection"
+                "exchange"
+                    | "at_us"
+                    | "transport"
+                    | "method"
+                    | "path"
+                    | "body"
+                    | "body_not_held"
+                    | "connection"
             ),
             "response" => matches!(key, "exchange" | "at_us" | "status" | "headers"),
             _ => matches!(
@@ -206,6 +216,7 @@ fn is_needed(object: &serde_json::Map<String, Value>, key: &str, within: &str) -
                     | "at_us"
                     | "text"
                     | "base64"
+                    | "rebuilt"
                     | "cause"
                     | "connection"
                     | "from"
