@@ -448,6 +448,12 @@ impl Teller<'_> {
         turn: Option<usize>,
         kind: AskKind,
     ) {
+        if let Some(number) = self.asked_already(event, kind) {
+            if let Some(id) = event.id {
+                self.asks.insert((event.stream, id), number);
+            }
+            return;
+        }
         let number = self.story.asks.len();
         if let Some(id) = event.id {
             self.asks.insert((event.stream, id), number);
@@ -467,6 +473,19 @@ impl Teller<'_> {
             answered: None,
             resolved: None,
         });
+    }
+
+    /// The question that this one says in other words: an event of core and the request that carries it to the driver.
+    fn asked_already(&self, event: &Event, kind: AskKind) -> Option<usize> {
+        let number = *self.by_call.get(&(event.stream, event.call?))?;
+        let ask = self.story.asks.get(number)?;
+        let open = ask.kind == kind && ask.answered.is_none() && ask.resolved.is_none();
+        let is_request = |event: &Event| {
+            let id = event.id.map(|it| self.log.text(it));
+            id.is_some_and(|it| it.starts_with(super::super::rpc::REQUEST))
+        };
+        let first = self.log.events.get(ask.asked)?;
+        (open && is_request(first) != is_request(event)).then_some(number)
     }
 
     fn answered(&mut self, at: usize, event: &Event, decision: Decision) {
