@@ -142,7 +142,10 @@ pub(super) fn finished(
             continue;
         }
         // copied or killed while it ran: the line may have been about to come
-        let severity = if call.cause == Cause::InFlight {
+        let on_disk = || disks.values().any(|disk| disk.calls.contains_key(items.call_id(call.call)));
+        let pending = call.cause == Cause::InFlight
+            || call.cause == Cause::InterruptedAtEnd && !on_disk();
+        let severity = if pending {
             Severity::Info
         } else {
             Severity::Warning
