@@ -85,8 +85,9 @@ pub fn beside(session: &Session, others: &[Named<'_>], open: &[OpenCall]) -> Vec
     }
     let mut found = Vec::new();
     let sent = sent::Sent::of(session, others);
+    let reasons = turns::reasons(&sources);
     for source in &sources {
-        turns::interrupts(source, &mut found);
+        turns::interrupts(source, &reasons, &mut found);
         turns::stale(source, &mut found);
         turns::questions(source, &mut found);
         turns::tools(source, &mut found);
