@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Elsewhere, Named, Source};
 use crate::check::finding::{Finding, Rule, Severity};
-use crate::events::{How, What, canonical};
+use crate::events::{What, canonical};
 use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::ledger::Ledger;
 use crate::rollout::Step;
@@ -407,62 +407,5 @@ fn of_lane(
             message,
             also,
         );
-    }
-}
-
-/// `delegate_cut`: a sub-agent whose rollout ends inside of a turn, while the turn of its parent was aborted.
-///
-/// A parent that is interrupted tells its delegates to stop and listens to them for 500 ms, no longer (codex #5572).
-pub(super) fn delegates(
-    session: &Session,
-    others: &[Named<'_>],
-    sources: &[Source<'_>],
-    found: &mut Vec<Finding>,
-) {
-    let sessions = || std::iter::once(session).chain(others.iter().map(|it| it.session));
-    let thread = |it: &Session| match it {
-        Session::Rollout(rollout) => rollout
-            .meta
-            .thread_id
-            .as_deref()
-            .map(|id| canonical(id).into_owned()),
-        Session::Recording(_) => None,
-    };
-    let by_thread: BTreeMap<String, usize> = sessions()
-        .enumerate()
-        .filter_map(|(at, it)| Some((thread(it)?, at)))
-        .collect();
-    for (at, child) in sessions().enumerate() {
-        let Session::Rollout(rollout) = child else {
-            continue;
-        };
-        let parent = rollout.meta.parent_thread.as_deref();
-        let parent = parent.and_then(|id| by_thread.get(&*canonical(id)));
-        let (Some(own), Some(parent)) = (sources.get(at), parent.and_then(|at| sources.get(*at)))
-        else {
-            continue;
-        };
-        let Some(turn) = own.story.turns.last().filter(|it| it.ended.is_none()) else {
-            continue;
-        };
-        let Some(began) = turn.started.and_then(|it| own.log.events.get(it)) else {
-            continue;
-        };
-        let abort = parent.story.turns.iter().rev().find_map(|turn| {
-            let (ended, How::Aborted(_)) = turn.ended.zip(turn.how)? else {
-                return None;
-            };
-            let event = parent.log.events.get(ended)?;
-            (event.time()? >= began.time()?).then_some(ended)
-        });
-        let Some(abort) = abort else { continue };
-        let last = own.log.events.len().saturating_sub(1);
-        let message = format!(
-            "the sub-agent's rollout ends inside of a turn; its parent's turn was aborted at line {}, and listens to it for 500 ms at most",
-            parent.line(abort)
-        );
-        let mut finding = own.at(Rule::DelegateCut, Severity::Info, last, message);
-        finding.also = vec![parent.place(abort)];
-        found.push(finding);
     }
 }
