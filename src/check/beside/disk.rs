@@ -191,6 +191,8 @@ struct Disk {
     /// Calls and outputs by id: their lines.
     calls: BTreeMap<String, (Option<String>, LineNo)>,
     outputs: BTreeMap<String, (Option<String>, LineNo)>,
+    /// The last line on file.
+    last: Option<(Option<String>, LineNo)>,
     /// Whether the first line of the rollout is among what is on file.
     whole: bool,
 }
@@ -207,6 +209,7 @@ fn disks(session: &Session, others: &[Named<'_>]) -> BTreeMap<String, Disk> {
                 };
                 let disk = disks.entry(canonical(thread).into_owned()).or_default();
                 disk.whole = !rollout.incomplete;
+                disk.last = Some((path.map(str::to_owned), rollout.lines));
                 for at in 0..rollout.items.len() as u32 {
                     let item = rollout.items.get(ItemIndex(at));
                     let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
@@ -224,13 +227,17 @@ fn disks(session: &Session, others: &[Named<'_>]) -> BTreeMap<String, Disk> {
             Session::Recording(recording) => {
                 let log = &recording.events;
                 for event in log.events.iter().filter(|it| it.stream > 0) {
-                    let (Some(thread), Some(call)) = (event.thread, event.call) else {
+                    let Some(thread) = event.thread else {
                         continue;
                     };
                     let thread = log.text(thread).to_owned();
                     let disk = disks.entry(thread).or_default();
                     disk.whole = true;
                     let place = (path.map(str::to_owned), event.line);
+                    disk.last = Some(place.clone());
+                    let Some(call) = event.call else {
+                        continue;
+                    };
                     let id = log.text(call).to_owned();
                     match event.what {
                         What::CallWritten => {
@@ -255,31 +262,57 @@ pub(super) fn disagree(session: &Session, others: &[Named<'_>], found: &mut Vec<
         return;
     }
     let own = std::iter::once((None, session));
+    let mut recordings: Vec<(Option<&str>, &Recording)> = Vec::new();
     for (path, session) in own.chain(others.iter().map(|it| (Some(it.name), it.session))) {
-        let Session::Recording(recording) = session else {
-            continue;
-        };
+        if let Session::Recording(recording) = session {
+            recordings.push((path, recording));
+        }
+    }
+    // a conversation may go on in the recording of another process
+    recordings.sort_by_key(|(_, it)| it.header.created_at.clone());
+    let mut wires: BTreeMap<String, Wire> = BTreeMap::new();
+    for (path, recording) in recordings {
         for (number, lane) in recording.lanes.iter().enumerate() {
-            if let Some(disk) = disks.get(&*canonical(&lane.name)).filter(|it| it.whole) {
-                of_lane(recording, number as u32, disk, path, found);
+            let thread = canonical(&lane.name).into_owned();
+            if disks.get(&thread).is_some_and(|it| it.whole) {
+                let wire = wires.entry(thread).or_default();
+                wire.add(path, recording, number as u32);
             }
+        }
+    }
+    for (thread, wire) in &wires {
+        if let Some(disk) = disks.get(thread) {
+            of_thread(wire, disk, found);
         }
     }
 }
 
-/// What went over the wire in one lane.
+/// A place on the wire.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    path: Option<&'a str>,
+    line: LineNo,
+    /// The lane, where it is one of the session's own.
+    lane: u32,
+    /// How many exchanges of the thread stood before it, it included.
+    exchange: usize,
+    /// Whether a text says that it was made up.
+    made_up: bool,
+}
+
+/// What went over the wire in one thread.
 #[derive(Default)]
-struct Wire {
-    /// Calls that came whole: the line of their exchange, and how many exchanges of the lane stood before it.
-    calls: BTreeMap<CallKey, (LineNo, usize)>,
-    /// Outputs that were sent: the line of the first request, and whether the text says that it was made up.
-    outputs: BTreeMap<CallKey, (LineNo, bool)>,
+struct Wire<'a> {
+    /// Calls that came whole.
+    calls: BTreeMap<&'a str, Place<'a>>,
+    /// Outputs that were sent, at the first request that carries them.
+    outputs: BTreeMap<&'a str, Place<'a>>,
     exchanges: usize,
 }
 
-impl Wire {
-    fn of(recording: &Recording, lane: u32) -> Self {
-        let mut wire = Self::default();
+impl<'a> Wire<'a> {
+    fn add(&mut self, path: Option<&'a str>, recording: &'a Recording, lane: u32) {
+        let items: &Items = &recording.items;
         let mut nodes = BTreeSet::new();
         for exchange in &recording.exchanges {
             if exchange.lane != lane
@@ -288,79 +321,82 @@ impl Wire {
             {
                 continue;
             }
-            wire.exchanges += 1;
+            self.exchanges += 1;
+            let place = |line, made_up| Place {
+                path,
+                line,
+                lane: if path.is_none() { lane } else { 0 },
+                exchange: self.exchanges,
+                made_up,
+            };
             // a request shares its beginning with those before it
             let mut node = exchange.request.input;
             while nodes.insert(node)
                 && let Some((before, index)) = recording.tree.pop(node)
             {
                 node = before;
-                let item = recording.items.get(index);
+                let item = items.get(index);
                 let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
                     continue;
                 };
                 if item.kind.is_output() {
-                    let made_up = item.flags.has(Flags::ABORTED);
-                    wire.outputs.entry(call).or_insert((exchange.line, made_up));
+                    let place = place(exchange.line, item.flags.has(Flags::ABORTED));
+                    self.outputs.entry(items.call_id(call)).or_insert(place);
                 }
             }
             for &index in &exchange.answer.done {
-                let item = recording.items.get(index);
+                let item = items.get(index);
                 let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
                     continue;
                 };
                 if item.kind.is_call() {
-                    let place = (item.line.max(exchange.line), wire.exchanges);
-                    wire.calls.entry(call).or_insert(place);
+                    let place = place(item.line.max(exchange.line), false);
+                    self.calls.entry(items.call_id(call)).or_insert(place);
                 }
             }
         }
-        wire
+    }
+
+    /// Whether the conversation went on behind a place.
+    fn goes_on(&self, place: &Place<'_>) -> bool {
+        self.exchanges > place.exchange
     }
 }
 
-fn of_lane(
-    recording: &Recording,
-    lane: u32,
-    disk: &Disk,
-    path: Option<&str>,
-    found: &mut Vec<Finding>,
-) {
-    let items: &Items = &recording.items;
-    let wire = Wire::of(recording, lane);
-    let mut add = |rule, severity, place: (Option<&str>, LineNo), id: &str, message, also| {
-        let mut finding = Finding::new(rule, severity, lane, place.1);
-        finding.path = place.0.map(Into::into);
+fn of_thread(wire: &Wire<'_>, disk: &Disk, found: &mut Vec<Finding>) {
+    let mut add = |rule, severity, (path, line, lane), id: &str, message, also| {
+        let mut finding = Finding::new(rule, severity, lane, line);
+        finding.path = path;
         finding.call_id = Some(id.into());
         finding.message = message;
         finding.also = also;
         found.push(finding);
     };
-    let last = disk.calls.values().chain(disk.outputs.values());
-    // the last line on disk that tells of a call: by then the file was written
-    let last = last.max_by_key(|(_, line)| *line).cloned();
-    for (&call, &(line, number)) in &wire.calls {
-        let id = items.call_id(call);
-        let goes_on = wire.exchanges > number;
-        if !disk.calls.contains_key(id) && goes_on {
-            let also = last
-                .iter()
-                .map(|(file, line)| elsewhere(file.as_deref(), *line));
-            let message = format!(
+    let on_wire = |it: &Place<'_>| (it.path.map(Box::from), it.line, it.lane);
+    for (&id, place) in &wire.calls {
+        if disk.calls.contains_key(id) {
+            continue;
+        }
+        // a disk that holds the output has lost the call
+        let last = disk.outputs.get(id).or(disk.last.as_ref());
+        let also = last
+            .iter()
+            .map(|(file, line)| elsewhere(file.as_deref(), *line))
+            .collect();
+        let (severity, message) = if wire.goes_on(place) {
+            let what = format!(
                 "{id} came over the wire, and the conversation went on, but no line of the rollout holds it"
             );
-            add(
-                Rule::NotOnDisk,
-                Severity::Warning,
-                (path, line),
-                id,
-                message,
-                also.collect(),
+            (Severity::Warning, what)
+        } else {
+            let what = format!(
+                "{id} came over the wire last, and no line of the rollout holds it: whoever takes the thread up again does not know of it"
             );
-        }
+            (Severity::Info, what)
+        };
+        add(Rule::NotOnDisk, severity, on_wire(place), id, message, also);
     }
-    for (&call, &(line, made_up)) in &wire.outputs {
-        let id = items.call_id(call);
+    for (&id, place) in &wire.outputs {
         // whose call is not on disk either is told above, or is older than the file
         let Some((file, at)) = disk.calls.get(id) else {
             continue;
@@ -369,7 +405,7 @@ fn of_lane(
             continue;
         }
         let also = vec![elsewhere(file.as_deref(), *at)];
-        let (severity, message) = if made_up {
+        let (severity, message) = if place.made_up {
             let what = format!(
                 "the output of {id} was made up while sending; the rollout holds the call alone"
             );
@@ -378,31 +414,24 @@ fn of_lane(
             let what = format!("the output of {id} was sent, but no line of the rollout holds it");
             (Severity::Warning, what)
         };
-        add(Rule::NotOnDisk, severity, (path, line), id, message, also);
+        add(Rule::NotOnDisk, severity, on_wire(place), id, message, also);
     }
-    let by_id: BTreeMap<&str, (CallKey, LineNo, usize)> = wire
-        .calls
-        .iter()
-        .map(|(call, (line, number))| (items.call_id(*call), (*call, *line, *number)))
-        .collect();
     for (id, (file, at)) in &disk.outputs {
-        let Some(&(call, line, number)) = by_id.get(id.as_str()) else {
+        let Some(place) = wire.calls.get(id.as_str()) else {
             continue;
         };
-        let other = items.same_id(call);
-        let sent = std::iter::once(call)
-            .chain(other)
-            .any(|it| wire.outputs.contains_key(&it));
-        if sent || wire.exchanges <= number {
+        if wire.outputs.contains_key(id.as_str()) || !wire.goes_on(place) {
             continue;
         }
         let message =
             format!("the rollout holds an output of {id}, but no later request carries it");
-        let also = vec![elsewhere(path, line)];
+        let also = vec![elsewhere(place.path, place.line)];
+        let file = file.as_deref().map(Box::from);
+        let lane = if file.is_none() { place.lane } else { 0 };
         add(
             Rule::NotSent,
             Severity::Warning,
-            (file.as_deref(), *at),
+            (file, *at, lane),
             id,
             message,
             also,
