@@ -1,6 +1,7 @@
 //! Where the wire, the disk and the client's log disagree, and what a compaction, a resume or a shutdown left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::{Elsewhere, Named, Source};
 use crate::check::finding::{Finding, Rule, Severity};
@@ -197,11 +198,25 @@ struct Disk {
     whole: bool,
 }
 
+/// The sessions with their paths, recordings in the order in which they were begun, then rollouts.
+fn in_time<'a>(
+    session: &'a Session,
+    others: &[Named<'a>],
+) -> Vec<(Option<&'a str>, &'a Session)> {
+    let own = std::iter::once((None, session));
+    let others = others.iter().map(|it| (Some(it.name), it.session));
+    let mut all: Vec<_> = own.chain(others).collect();
+    all.sort_by_key(|(_, it)| match it {
+        Session::Recording(recording) => (false, recording.header.created_at.clone()),
+        Session::Rollout(_) => (true, None),
+    });
+    all
+}
+
 /// What stands on disk, by canonical thread id.
 fn disks(session: &Session, others: &[Named<'_>]) -> BTreeMap<String, Disk> {
     let mut disks: BTreeMap<String, Disk> = BTreeMap::new();
-    let own = std::iter::once((None, session));
-    for (path, session) in own.chain(others.iter().map(|it| (Some(it.name), it.session))) {
+    for (path, session) in in_time(session, others) {
         match session {
             Session::Rollout(rollout) => {
                 let Some(thread) = rollout.meta.thread_id.as_deref() else {
@@ -261,17 +276,12 @@ pub(super) fn disagree(session: &Session, others: &[Named<'_>], found: &mut Vec<
     if disks.is_empty() {
         return;
     }
-    let own = std::iter::once((None, session));
-    let mut recordings: Vec<(Option<&str>, &Recording)> = Vec::new();
-    for (path, session) in own.chain(others.iter().map(|it| (Some(it.name), it.session))) {
-        if let Session::Recording(recording) = session {
-            recordings.push((path, recording));
-        }
-    }
-    // a conversation may go on in the recording of another process
-    recordings.sort_by_key(|(_, it)| it.header.created_at.clone());
     let mut wires: BTreeMap<String, Wire> = BTreeMap::new();
-    for (path, recording) in recordings {
+    // a conversation may go on in the recording of another process
+    for (path, session) in in_time(session, others) {
+        let Session::Recording(recording) = session else {
+            continue;
+        };
         for (number, lane) in recording.lanes.iter().enumerate() {
             let thread = canonical(&lane.name).into_owned();
             if disks.get(&thread).is_some_and(|it| it.whole) {
@@ -378,8 +388,11 @@ fn of_thread(wire: &Wire<'_>, disk: &Disk, found: &mut Vec<Finding>) {
             continue;
         }
         // a disk that holds the output has lost the call
-        let last = disk.outputs.get(id).or(disk.last.as_ref());
-        let also = last
+        let last = disk.last.as_ref();
+        let also = disk
+            .outputs
+            .get(id)
+            .or(last)
             .iter()
             .map(|(file, line)| elsewhere(file.as_deref(), *line))
             .collect();
@@ -394,6 +407,12 @@ fn of_thread(wire: &Wire<'_>, disk: &Disk, found: &mut Vec<Finding>) {
             );
             (Severity::Info, what)
         };
+        let mut message: String = message;
+        if let Some((file, line)) = last
+            && file.as_deref() == place.path
+        {
+            let _ = write!(message, " (it is on file up to line {line})");
+        }
         add(Rule::NotOnDisk, severity, on_wire(place), id, message, also);
     }
     for (&id, place) in &wire.outputs {
