@@ -8,7 +8,7 @@ pub use sides::side_by_side;
 
 use std::fmt::Write as _;
 
-use super::safe;
+use super::{cells, safe};
 use super::style::Paint;
 use crate::diff::requests::Step;
 use crate::diff::words::words;
@@ -257,30 +257,30 @@ fn by_words(view: &View<'_>, left: &str, right: &str) -> String {
     let pieces = words(left, right);
     let count = pieces.len();
     let mut out = String::new();
-    let mut shown = 0;
+    let mut count_shown = 0;
     for (at, piece) in pieces.iter().enumerate() {
-        if shown > 2 * DETAILS && !view.verbose {
+        if count_shown > 2 * DETAILS && !view.verbose {
             out.push_str(" … and more");
             break;
         }
         match piece.op {
             Op::Delete => {
-                shown += 1;
+                count_shown += 1;
                 out.push_str(
                     &view
                         .paint
-                        .bad(format!("[-{}-]", safe(&clip(piece.text, SHOWN)))),
+                        .bad(format!("[-{}-]", shown(piece.text))),
                 );
             }
             Op::Insert => {
-                shown += 1;
+                count_shown += 1;
                 out.push_str(
                     &view
                         .paint
-                        .good(format!("{{+{}+}}", safe(&clip(piece.text, SHOWN)))),
+                        .good(format!("{{+{}+}}", shown(piece.text))),
                 );
             }
-            _ => out.push_str(&safe(&around(piece.text, at == 0, at + 1 == count))),
+            _ => out.push_str(&cells(&around(piece.text, at == 0, at + 1 == count))),
         }
     }
     out
@@ -301,9 +301,30 @@ fn around(text: &str, first: bool, last: bool) -> String {
     }
 }
 
-/// A value on one line.
+/// A value on one line; what has no width is named, or two values that differ would look the same.
 fn shown(text: &str) -> String {
-    safe(&clip(text, SHOWN))
+    cells(&clip(text, SHOWN))
+}
+
+/// Two texts, each cut to at most so many characters around the first place where they differ.
+pub(super) fn near(left: &str, right: &str, max: usize) -> (String, String) {
+    let same = left
+        .chars()
+        .zip(right.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let longest = left.chars().count().max(right.chars().count());
+    let skipped = if longest > max {
+        same.saturating_sub(max / 3)
+    } else {
+        0
+    };
+    let cut = |text: &str| {
+        let front = if skipped > 0 { "…" } else { "" };
+        let rest: String = text.chars().skip(skipped).collect();
+        format!("{front}{}", clip(&rest, max))
+    };
+    (cut(left), cut(right))
 }
 
 pub(super) fn clip(text: &str, max: usize) -> String {

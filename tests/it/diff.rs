@@ -32,7 +32,7 @@ fn one_task_recorded_twice_is_one_conversation() {
         arguments.extend(same);
         assert_eq!(diff(&arguments).status, 0, "{same:?}");
     }
-    let lines = |path: &str| run(&["inspect", path, "--format", "events", "--normalised"]).out;
+    let lines = |path: &str| run(&["inspect", path, "--format", "events"]).out;
     assert_eq!(lines(HELLO), lines(AGAIN));
     assert_eq!(lines(HELLO).lines().count(), 16);
 }
@@ -281,7 +281,7 @@ fn no_command_reaches_the_terminal() {
             "{more:?} {done:?}"
         );
     }
-    let lines = run(&["inspect", b, "--format", "events", "--normalised"]);
+    let lines = run(&["inspect", b, "--format", "events"]);
     assert!(
         !lines
             .out

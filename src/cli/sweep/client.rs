@@ -14,6 +14,7 @@ use super::super::args::{Format, SweepArgs};
 use super::super::error::CliError;
 use super::super::output::Output;
 use super::{cuts, policies, the_one};
+use crate::report::ci::Case;
 use crate::report::safe;
 use crate::report::sweep::trial as draw;
 use crate::session::Session;
@@ -102,6 +103,10 @@ pub(super) fn run(
     };
     match output.format {
         Format::Json => output.document(&draw::json(&report))?,
+        Format::Junit | Format::Github => {
+            let line = |exchange: u32| line_of(&session, exchange);
+            output.cases("sweep", &Case::tried(&report, &line))?;
+        }
         Format::Markdown => output.data(&draw::markdown(&report))?,
         _ => output.data(&draw::text(&report, output.paint, output.verbose))?,
     }
@@ -114,6 +119,18 @@ pub(super) fn run(
         return Ok(4);
     }
     Ok(status(&results))
+}
+
+/// The line of an exchange's request.
+fn line_of(session: &Session, exchange: u32) -> Option<u32> {
+    let Session::Recording(recording) = session else {
+        return None;
+    };
+    let mut exchanges = recording.exchanges.iter();
+    exchanges
+        .find(|it| it.number == exchange)
+        .map(|it| it.line)
+        .filter(|line| *line > 0)
 }
 
 fn status(results: &Results) -> u8 {
