@@ -544,7 +544,10 @@ mod tests {
             without_times("Script completed\nWall time 0.3 seconds\nOutput:\nWall time 1\n"),
             "Script completed\nWall time …\nOutput:\nWall time 1\n"
         );
-        assert_eq!(without_times("Script completed twice"), "Script completed twice");
+        assert_eq!(
+            without_times("Script completed twice"),
+            "Script completed twice"
+        );
     }
 
     #[test]

@@ -140,7 +140,9 @@ fn mark(view: &View<'_>, found: &Difference, change: &Change, places: [Place<'_>
         }
         Op::Equal | Op::Replace => {
             let mut message = named(view.left.0, left, 1);
-            if let Some(event) = left.filter(|_| left_place.path != right_place.path) {
+            if let Some(event) = left.filter(|it| {
+                left_place.path != right_place.path && left_place.has_lines && it.line > 0
+            }) {
                 let _ = write!(message, " (line {} of {})", event.line, view.left.1);
             }
             if let Some(first) = change.details.first() {

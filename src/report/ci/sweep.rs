@@ -79,7 +79,12 @@ fn one(report: &Swept<'_>, situation: &Situation, cell: &Cell) -> Case {
     Case {
         name: format!("{}: {key}", report.path),
         outcome,
-        output: format!("{}: {} cuts\n", mark.words(), cell.cuts),
+        output: format!(
+            "{}: {} cut{}\n",
+            mark.words(),
+            cell.cuts,
+            if cell.cuts == 1 { "" } else { "s" }
+        ),
         marks: marks.into_iter().collect(),
     }
 }
