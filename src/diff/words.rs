@@ -51,17 +51,31 @@ pub fn words<'t>(left: &'t str, right: &'t str) -> Vec<Piece<'t>> {
 /// The same for one of many pairs, which share what it may cost.
 pub fn words_within<'t>(left: &'t str, right: &'t str, budget: &mut Budget) -> Vec<Piece<'t>> {
     let mut found = Vec::new();
+    let (front, (a, b), back) = ends(left, right);
+    push(&mut found, Op::Equal, front);
+    if !by_words(&mut found, a, b, budget) {
+        by_lines(&mut found, a, b, budget);
+    }
+    push(&mut found, Op::Equal, back);
+    found
+}
+
+/// Compares by words, if that is not too dear.
+fn by_words<'t>(
+    found: &mut Vec<Piece<'t>>,
+    left: &'t str,
+    right: &'t str,
+    budget: &mut Budget,
+) -> bool {
     if left.len() + right.len() > 64 * MAX_WORDS {
-        by_lines(&mut found, left, right, budget);
-        return found;
+        return false;
     }
     let (a, b) = (tokens(left), tokens(right));
-    if budget.takes(a.len(), b.len()) {
-        put_all(&mut found, left, right, &a, &b);
-    } else {
-        by_lines(&mut found, left, right, budget);
+    let is_worth_it = budget.takes(a.len(), b.len());
+    if is_worth_it {
+        put_all(found, left, right, &a, &b);
     }
-    found
+    is_worth_it
 }
 
 fn by_lines<'t>(found: &mut Vec<Piece<'t>>, left: &'t str, right: &'t str, budget: &mut Budget) {
@@ -70,7 +84,9 @@ fn by_lines<'t>(found: &mut Vec<Piece<'t>>, left: &'t str, right: &'t str, budge
         right.split_inclusive('\n').collect(),
     );
     if !budget.takes(a.len(), b.len()) {
-        return trimmed(found, left, right);
+        push(found, Op::Delete, left);
+        push(found, Op::Insert, right);
+        return;
     }
     for op in similar::capture_diff_slices(Algorithm::Myers, &a, &b) {
         let (old, new) = (
@@ -81,36 +97,49 @@ fn by_lines<'t>(found: &mut Vec<Piece<'t>>, left: &'t str, right: &'t str, budge
             push(found, Op::Equal, old);
             continue;
         }
-        let (x, y) = (tokens(old), tokens(new));
-        if budget.takes(x.len(), y.len()) {
-            put_all(found, old, new, &x, &y);
-        } else {
-            trimmed(found, old, new);
+        let (front, (old, new), back) = ends(old, new);
+        push(found, Op::Equal, front);
+        if !by_words(found, old, new, budget) {
+            push(found, Op::Delete, old);
+            push(found, Op::Insert, new);
         }
+        push(found, Op::Equal, back);
     }
 }
 
-/// What both begin and end with, and the middle as a whole.
-fn trimmed<'t>(found: &mut Vec<Piece<'t>>, left: &'t str, right: &'t str) {
-    let pairs = left.char_indices().zip(right.chars());
-    let front = pairs
+/// What both begin with, the middles, and what both end with, cut between words.
+fn ends<'t>(left: &'t str, right: &'t str) -> (&'t str, (&'t str, &'t str), &'t str) {
+    let same = left
+        .char_indices()
+        .zip(right.chars())
         .take_while(|((_, a), b)| a == b)
-        .last()
-        .map_or(0, |((at, c), _)| at + c.len_utf8());
-    let (same, a) = left.split_at(front);
+        .last();
+    let mut front = same.map_or(0, |((at, c), _)| at + c.len_utf8());
+    let splits = |text: &str, at: usize| {
+        let (before, behind) = (text.get(..at), text.get(at..));
+        let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        is_word(before.and_then(|it| it.chars().next_back()))
+            && is_word(behind.and_then(|it| it.chars().next()))
+    };
+    while front > 0 && (splits(left, front) || splits(right, front)) {
+        let last = left.get(..front).and_then(|it| it.chars().next_back());
+        front -= last.map_or(front, char::len_utf8);
+    }
+    let (start, a) = left.split_at(front);
     let b = right.get(front..).unwrap_or("");
-    let back: usize = a
+    let mut back: usize = a
         .chars()
         .rev()
         .zip(b.chars().rev())
         .take_while(|(a, b)| a == b)
         .map(|(c, _)| c.len_utf8())
         .sum();
+    while back > 0 && (splits(a, a.len() - back) || splits(b, b.len() - back)) {
+        let first = a.get(a.len() - back..).and_then(|it| it.chars().next());
+        back -= first.map_or(back, char::len_utf8);
+    }
     let (a, end) = a.split_at(a.len() - back);
-    push(found, Op::Equal, same);
-    push(found, Op::Delete, a);
-    push(found, Op::Insert, b.get(..b.len() - back).unwrap_or(""));
-    push(found, Op::Equal, end);
+    (start, (a, b.get(..b.len() - back).unwrap_or("")), end)
 }
 
 fn put_all<'t>(
@@ -223,8 +252,8 @@ mod tests {
         assert_eq!(
             short,
             [
-                (Op::Delete, "lef".to_owned()),
-                (Op::Insert, "righ".to_owned())
+                (Op::Delete, "left".to_owned()),
+                (Op::Insert, "right".to_owned())
             ]
         );
     }
@@ -232,9 +261,9 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_make_both_texts(left in "[a-c \n.é]{0,60}", right in "[a-c \n.é]{0,60}") {
-            let (mut lines, mut middle) = (Vec::new(), Vec::new());
+            let mut lines = Vec::new();
             by_lines(&mut lines, &left, &right, &mut Budget::default());
-            trimmed(&mut middle, &left, &right);
+            let middle = words_within(&left, &right, &mut Budget(0));
             for found in [words(&left, &right), lines, middle] {
                 let of = |not: Op| -> String { found.iter().filter(|it| it.op != not).map(|it| it.text).collect() };
                 prop_assert_eq!(of(Op::Insert), left.clone());
