@@ -299,7 +299,8 @@ pub fn applies(point: &Point, next: Next) -> bool {
     }
 }
 
-/// What a lane of a recording goes on from by habit, as its requests show; `None` for a rollout.
+/// What a lane of a recording goes on from by habit, as its requests show or its client is known to do; `None` for a
+/// rollout.
 pub fn habit(session: &Session, lane: u32) -> Option<Base> {
     let Session::Recording(recording) = session else {
         return None;
@@ -310,7 +311,11 @@ pub fn habit(session: &Session, lane: u32) -> Option<Base> {
         .filter(|it| it.lane == lane && it.request.whole)
         .peekable();
     of_lane.peek()?;
-    let mut base = Base::Whole;
+    let mut base = if as_client::chains(recording) {
+        Base::Complete
+    } else {
+        Base::Whole
+    };
     for exchange in of_lane {
         if exchange.request.conversation.is_some() {
             return Some(Base::Conversation);

@@ -7,7 +7,7 @@ use crate::session::exchange::{
     Answer, EndCause, Exchange, Recording, Request, Terminal, Transport,
 };
 use crate::session::tree::Node;
-use crate::strategy::chained;
+use crate::strategy::{as_client, chained};
 
 /// The session cut at a point, with the next request as its last one. What [`super::super::run()`] says of that request is
 /// what [`super::ask`] says of the point.
@@ -51,7 +51,7 @@ fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Reco
     let lane = point.lane;
     let of_lane = |it: &&Exchange| it.lane == lane && it.request.whole;
     let chains = recording.exchanges.iter().filter(of_lane);
-    let chains = chains.into_iter().any(goes_on);
+    let chains = as_client::chains(recording) || chains.into_iter().any(goes_on);
     let last = cut.exchanges.last_mut()?;
     let state = &point.state;
     if state.named {

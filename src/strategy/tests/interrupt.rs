@@ -120,3 +120,52 @@ proptest! {
         compare(&Session::Rollout(rollout), &[], 1)?;
     }
 }
+
+/// Codex 0.8 goes on from responses that are stored, and the first request of a thread does not show it: interrupted in its
+/// first tool, it sends the output of the call behind that response, where the API looks for it.
+#[test]
+fn a_client_that_chains_is_known_by_its_version() {
+    let of = |version: &str| {
+        let lines = [
+            serde_json::json!({"kind": "session", "format": 1, "id": "a"}),
+            serde_json::json!({"kind": "request", "exchange": 1, "at_us": 1, "transport": "http", "method": "POST", "path": "/v1/responses",
+                "headers": [["user-agent", format!("codex_cli_rs/{version}")]], "body": {"model": "m", "store": true, "input": [{"role": "user", "content": "begin"}]}}),
+            serde_json::json!({"kind": "response", "exchange": 1, "at_us": 2, "status": 200}),
+            serde_json::json!({"kind": "chunk", "exchange": 1, "at_us": 3, "text": super::server::sse(&[
+                serde_json::json!({"type": "response.created", "response": {"id": "resp_1"}}),
+                serde_json::json!({"type": "response.output_item.done", "output_index": 0, "item":
+                    {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "shell", "arguments": "{}"}}),
+                serde_json::json!({"type": "response.completed", "response": {"id": "resp_1", "output": []}}),
+            ])}),
+            serde_json::json!({"kind": "end", "exchange": 1, "at_us": 4, "cause": "complete"}),
+        ];
+        let text: String = lines
+            .iter()
+            .flat_map(|it| [it.to_string(), "\n".to_owned()])
+            .collect();
+        Session::Recording(crate::session::reader::read(text.as_bytes()).unwrap())
+    };
+    let in_tool = |session: &Session| {
+        let points = interrupt::points(session);
+        let points: Vec<Point> = points
+            .into_iter()
+            .filter(|it| it.stage == interrupt::Stage::InTool)
+            .collect();
+        let mut told = Vec::new();
+        interrupt::ask(
+            session,
+            Strategy::AsClient,
+            &[],
+            &points,
+            &NEXTS[..1],
+            &mut |_, _, it| told.push(it.outcome),
+        );
+        assert_eq!(told.len(), 1);
+        told.remove(0)
+    };
+    let old = of("0.8.0");
+    assert_eq!(interrupt::habit(&old, 0), Some(interrupt::Base::Complete));
+    assert_eq!(in_tool(&old), Outcome::Accepted);
+    let new = of("0.20.0");
+    assert_eq!(interrupt::habit(&new, 0), Some(interrupt::Base::Whole));
+}
