@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::args::ShrinkArgs;
+use super::contract;
 use super::convert::{create, is_same};
 use super::error::CliError;
 use super::input::{self, Source};
@@ -32,6 +33,8 @@ pub(super) fn run(
     let text = shrink::flatten(text(&source)?, &shelves)
         .map_err(|error| CliError::input(&name, error.to_string()))?;
     let before = (text.len() as u64, text.lines().count() as u64);
+    let (policies, citation) =
+        contract::policies(args.contract.as_deref(), policies(&args.policy)?)?;
     let (shrunk, failure, strategy, not_default, session) = if let Some(command) = &args.oracle {
         let session = source.read(environment).ok();
         let mut oracle = Command::new(command)
@@ -63,7 +66,7 @@ pub(super) fn run(
             })?;
         let strategy = args.recover.as_deref().map(strategy_named).transpose()?;
         let options = Options {
-            policies: policies(&args.policy)?,
+            policies,
             probe: Probe::Auto,
         };
         let same = if args.same_call {
@@ -111,6 +114,7 @@ pub(super) fn run(
         shrunk: &shrunk,
         output: &args.output,
         test: test.as_ref().map(|made| made.path.as_path()),
+        contract: citation.as_ref(),
     };
     if output.is_json() {
         output.document(&report::document(&report))?;

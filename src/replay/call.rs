@@ -105,7 +105,7 @@ pub enum Leave {
     /// It reads to the end.
     #[default]
     Never,
-    /// Behind so many events.
+    /// Behind so many events; 0: when the head of the answer has come.
     Behind(u32),
     /// Behind the first event of this type.
     At(&'static str),
@@ -137,6 +137,8 @@ pub struct Got {
     pub content_type: String,
     /// How long the endpoint asks to wait.
     pub retry_after: Option<Duration>,
+    /// Where a redirection leads.
+    pub location: Option<String>,
     /// What the events, or the body, add up to.
     pub fold: ResponseFold,
     /// The body, where it is no event stream.
@@ -172,14 +174,19 @@ impl Caller {
         tape: Option<Tape>,
     ) -> Result<Self, CallError> {
         let roots = upstream.tls().then_some(Roots::Both);
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(roots)?)
             .http1_only()
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
-            .connect_timeout(patience.connect)
+            .connect_timeout(patience.connect);
+        if upstream.is_loopback() {
+            // what stays on this machine is not sent through another
+            client = client.no_proxy();
+        }
+        let client = client
             .build()
             .map_err(|error| CallError::Client(chain(&error)))?;
         let authorization = key.filter(|key| !key.0.is_empty()).map(|key| {
@@ -232,6 +239,7 @@ impl Caller {
         if !websocket {
             set(hyper::header::CONTENT_TYPE, "application/json");
             set(hyper::header::ACCEPT, "text/event-stream, application/json");
+            set(hyper::header::ACCEPT_ENCODING, "identity");
         }
         if let Some(authorization) = &self.authorization {
             headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
@@ -440,6 +448,7 @@ impl Reading {
             status,
             content_type: header("content-type").unwrap_or("").to_owned(),
             retry_after: retry_after(headers),
+            location: header("location").map(str::to_owned),
             text: if streamed {
                 String::new()
             } else {
@@ -479,6 +488,9 @@ async fn read(
     let mut reading = Reading::default();
     let deadline = tokio::time::Instant::now() + patience.whole;
     let ended = loop {
+        if leave == Leave::Behind(0) {
+            break Ended::Left;
+        }
         let late = deadline.min(tokio::time::Instant::now() + patience.idle);
         match tokio::time::timeout_at(late, response.chunk()).await {
             Err(_) if late >= deadline => break Ended::TooMuch("time"),
