@@ -22,6 +22,9 @@ use crate::wire::raw::Object;
 
 use questions::{ALL, Asked};
 
+/// The member that bounds an answer.
+const LIMIT: &str = "max_output_tokens";
+
 /// How an endpoint is probed.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -72,6 +75,10 @@ pub enum Said {
 pub struct Known {
     /// The model that is asked.
     pub model: String,
+    /// Whether every answer is asked for as a stream, because the endpoint gives no others.
+    pub streamed: bool,
+    /// Whether `max_output_tokens` is left out, because the endpoint does not know it.
+    pub unlimited: bool,
     heard: BTreeMap<&'static str, Heard>,
 }
 
@@ -177,8 +184,11 @@ pub fn list(model: &str) -> Vec<(&'static str, &'static str, usize)> {
         .collect()
 }
 
-/// Why nothing could be found: a plain message was not accepted.
+/// Why nothing could be found: a plain message was accepted neither as a whole nor as a stream.
 pub fn failed(known: &Known) -> Option<String> {
+    if matches!(known.said("streamed"), Some(Said::Accepted)) {
+        return None;
+    }
     match known.said("plain") {
         Some(Said::Refused(refused)) => Some(format!("{} {}", refused.status, refused.message)),
         Some(Said::Nothing(why)) => Some(why.clone()),
@@ -212,7 +222,17 @@ pub async fn probe(
                 if question.name.starts_with("after_cut") {
                     tokio::time::sleep(options.settle).await;
                 }
-                ask(caller, options, &asked, &mut requests).await
+                let mut heard = ask(caller, options, &asked, &mut requests).await;
+                if let (Said::Refused(refused), false) = (&heard.said, known.unlimited)
+                    && refused.message.contains(LIMIT)
+                    && matches!(question.name, "plain" | "streamed")
+                {
+                    known.unlimited = true;
+                    if let Ok(asked) = question.ask(&known) {
+                        heard = ask(caller, options, &asked, &mut requests).await;
+                    }
+                }
+                heard
             }
             Err(why) => Heard {
                 said: Said::NotAsked(why),
@@ -224,13 +244,18 @@ pub async fn probe(
                 was_over: false,
             },
         };
-        // where a plain message is not answered nothing else will be
-        if question.name == "plain"
-            && let Said::Refused(_) | Said::Nothing(_) = heard.said
-        {
-            off = Some("a plain message was not accepted".to_owned());
-        }
+        let (status, is_accepted) = (heard.status, heard.said == Said::Accepted);
         known.heard.insert(question.name, heard);
+        let plain = known.said("plain") == Some(&Said::Accepted);
+        match question.name {
+            // some answer with streams only
+            "plain" if !plain && status.is_some() => known.streamed = true,
+            // where a plain message is not answered nothing else will be
+            "plain" | "streamed" if !plain && !is_accepted => {
+                off = Some("a plain message was not accepted".to_owned());
+            }
+            _ => {}
+        }
     }
     let mut lock = settle::settle(&known);
     lock.format = FORMAT;
@@ -340,10 +365,16 @@ impl Sender {
     }
 
     /// The first model that the endpoint lists.
-    pub fn first_model(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// The status, if there was an answer, and why there is none.
+    pub fn first_model(&self) -> Result<String, (Option<u16>, String)> {
         let text = self.runtime().block_on(self.caller().get("models"))?;
-        let list: Value = serde_json::from_str(&text).ok()?;
-        let first = list.get("data")?.as_array()?.first()?;
-        first.get("id")?.as_str().map(str::to_owned)
+        let first = || {
+            let list: Value = serde_json::from_str(&text).ok()?;
+            let first = list.get("data")?.as_array()?.first()?;
+            first.get("id")?.as_str().map(str::to_owned)
+        };
+        first().ok_or_else(|| (Some(200), "its list of models names none".to_owned()))
     }
 }

@@ -57,8 +57,8 @@ pub(super) fn run(
         .collect();
     let accepts = lock.as_ref().is_some_and(Lock::accepts_open_calls);
     let citation = lock.zip(args.contract.as_deref());
-    let citation = citation
-        .map(|(lock, path)| contract::cited(&lock, &path.display().to_string(), &named));
+    let citation =
+        citation.map(|(lock, path)| contract::cited(&lock, &path.display().to_string(), &named));
     if let Some(citation) = &citation {
         output.note(&citation.words());
         if accepts {

@@ -34,10 +34,10 @@ pub(super) fn run(
     let plan = plan(args, chosen, policies)?;
     if args.first.is_some() {
         if args.contract.is_some() {
-            return Err(
-                CliError::usage("--contract goes with what is judged here, not with a real client")
-                    .hint("name the policies of the mock that it meets: --policy NAME=VALUE"),
-            );
+            return Err(CliError::usage(
+                "--contract goes with what is judged here, not with a real client",
+            )
+            .hint("name the policies of the mock that it meets: --policy NAME=VALUE"));
         }
         return client::run(args, environment, output);
     }

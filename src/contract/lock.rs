@@ -262,7 +262,10 @@ mod tests {
         let text = lock().text();
         assert_eq!(Lock::read(&text), Ok(lock()));
         assert!(!text.contains('\u{1b}'));
-        assert_eq!(lock().citation("f", &[]).policies, [(Policy::DuplicateCall, 1)]);
+        assert_eq!(
+            lock().citation("f", &[]).policies,
+            [(Policy::DuplicateCall, 1)]
+        );
     }
 
     #[test]
@@ -274,7 +277,12 @@ mod tests {
         );
         let newer = lock().text().replace("format = 1", "format = 2");
         assert_eq!(Lock::read(&newer), Err(LockError::Newer(2)));
-        for date in ["yesterday", "2026-13-01T00:00:00Z", "2026-11-21", "2026-11-21T25:00:00Z"] {
+        for date in [
+            "yesterday",
+            "2026-13-01T00:00:00Z",
+            "2026-11-21",
+            "2026-11-21T25:00:00Z",
+        ] {
             let undated = lock().text().replace("2026-11-21T00:00:00Z", date);
             assert_eq!(Lock::read(&undated), Err(LockError::Date(date.to_owned())));
         }
@@ -287,7 +295,10 @@ mod tests {
     fn what_is_named_beside_a_lock_goes_before_it() {
         let named = [(Policy::DuplicateCall, 0)];
         let words = lock().citation("f", &named).words();
-        assert!(words.ends_with("nothing settled; named beside it: duplicate_call=accept"), "{words}");
+        assert!(
+            words.ends_with("nothing settled; named beside it: duplicate_call=accept"),
+            "{words}"
+        );
         assert_eq!(
             merged(
                 &[(Policy::DuplicateCall, 1), (Policy::FaultOrder, 1)],

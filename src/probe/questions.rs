@@ -37,12 +37,16 @@ impl Question {
         if let Value::Object(members) = &mut asked.body {
             let mut body = Map::new();
             let default = json!({
-                "model": known.model, "input": [], "max_output_tokens": 16, "store": false, "stream": false,
+                "model": known.model, "input": [], "max_output_tokens": 16, "store": false,
+                "stream": known.streamed,
             });
             if let Value::Object(default) = default {
                 body.extend(default);
             }
             body.append(members);
+            if known.unlimited {
+                body.shift_remove(super::LIMIT);
+            }
             if asked.websocket {
                 body.shift_remove("stream");
                 body.insert("type".to_owned(), "response.create".into());
@@ -211,10 +215,10 @@ pub const ALL: &[Question] = &[
     Question { name: "unknown_previous", about: "a response id that was never given out",
         make: |_| with([go_on()], &json!({"previous_response_id": "resp_000000000000000000000000000000000000000000000000"})) },
     Question { name: "unstored_previous", about: "going on from a response that was not to be stored",
-        make: |known| with([go_on()], &json!({"previous_response_id": known.response("plain")?})) },
+        make: |known| with([go_on()], &json!({"previous_response_id": known.response("plain").or_else(|_| known.response("streamed"))?})) },
     Question { name: "stored", about: "a message whose response is stored", make: |_| with([begin()], &json!({"store": true})) },
     Question { name: "goes_on", about: "going on from it", make: |known| behind(known, "stored", [go_on()]) },
-    Question { name: "call_made", about: "a message on which a tool must be called, stored", make: |_| wants_call(false, Leave::Never) },
+    Question { name: "call_made", about: "a message on which a tool must be called, stored", make: |known| wants_call(known.streamed, Leave::Never) },
     Question { name: "left_open", about: "going on from it without the output",
         make: |known| { known.call("call_made")?; behind(known, "call_made", [go_on()]) } },
     Question { name: "answered", about: "going on from it with the output",

@@ -305,6 +305,15 @@ fn facts(known: &Known, lock: &mut Lock) {
     ] {
         set(fact, word(name));
     }
+    if known.unlimited {
+        set(
+            "max_output_tokens",
+            "not known: answers are as long as they are".to_owned(),
+        );
+    }
+    if known.streamed {
+        set("whole_answers", word("plain"));
+    }
     let verdicts: Vec<_> = BROKEN.iter().map(|name| accepted(known, name)).collect();
     let everything = verdicts.iter().all(|it| *it == Ok(true));
     set("accepts_everything", everything.to_string());
@@ -316,7 +325,8 @@ fn facts(known: &Known, lock: &mut Lock) {
         ) {
             (Ok(true), Ok(false)) => "works".to_owned(),
             (Ok(true), Ok(true)) => {
-                "not looked at: an id that was never given out is accepted".to_owned()
+                "accepted, but not checked: an id that was never given out is accepted, too"
+                    .to_owned()
             }
             (Ok(false), _) => format!("does not work: {}", message(known, "goes_on")),
             (Err(why), _) | (_, Err(why)) => format!("not settled: {why}"),

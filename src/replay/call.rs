@@ -252,8 +252,11 @@ impl Caller {
         format!("{}/{name}", self.upstream.prefix())
     }
 
-    /// Reads a small resource below the base URL; `None` where there is none.
-    pub async fn get(&self, name: &str) -> Option<String> {
+    /// Reads a small resource below the base URL.
+    ///
+    /// # Errors
+    /// The status, if there was an answer, and why there is no text.
+    pub async fn get(&self, name: &str) -> Result<String, (Option<u16>, String)> {
         let mut headers = self.headers(&Ask::default(), true);
         headers.insert(
             hyper::header::ACCEPT,
@@ -262,19 +265,26 @@ impl Caller {
         let url = format!("{}/{name}", self.upstream.url());
         let asked = self.client.get(url).headers(headers).send();
         let reading = async {
-            let mut response = asked.await.ok()?.error_for_status().ok()?;
+            let broken = |error: reqwest::Error| (None, chain(&error.without_url()));
+            let mut response = asked.await.map_err(broken)?;
+            let status = response.status().as_u16();
+            if status != 200 {
+                return Err((Some(status), format!("it answered {status}")));
+            }
             let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await.ok()? {
+            while let Some(chunk) = response.chunk().await.map_err(broken)? {
                 bytes.extend_from_slice(&chunk);
                 if bytes.len() > MAX_TEXT {
-                    return None;
+                    return Err((Some(status), "its answer is too large".to_owned()));
                 }
             }
-            String::from_utf8(bytes).ok()
+            String::from_utf8(bytes)
+                .map_err(|_not_text| (Some(status), "its answer is no text".to_owned()))
         };
+        let waited = self.patience.idle.as_secs_f64();
         tokio::time::timeout(self.patience.idle, reading)
             .await
-            .ok()?
+            .unwrap_or_else(|_late| Err((None, format!("no answer within {waited} s"))))
     }
 
     /// Sends a request once and reads its answer.

@@ -244,8 +244,7 @@ fn marks_of(report: &SessionReport) -> Vec<Mark> {
             !matches!(
                 live.result,
                 LiveResult::Accepted | LiveResult::Parted | LiveResult::Skipped
-            )
-                || live.divergence.is_some()
+            ) || live.divergence.is_some()
         }
         None => request.outcome != Answer::Accepted || request.agrees == Some(false),
     };

@@ -132,7 +132,9 @@ pub(super) fn requests(
             LiveResult::Accepted => paint.good("accepted"),
             LiveResult::Refused => paint.bad("refused"),
             LiveResult::Failed => paint.bad("failed"),
-            LiveResult::NotSent | LiveResult::Parted | LiveResult::Skipped => paint.careful("not sent"),
+            LiveResult::NotSent | LiveResult::Parted | LiveResult::Skipped => {
+                paint.careful("not sent")
+            }
         };
         let how = if live.result.is_unsent() {
             ""

@@ -5,6 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use responses_replay::contract::Policy;
 use responses_replay::contract::lock::Lock;
+use responses_replay::endpoint::served::Profile;
 use responses_replay::endpoint::served::fault::{Cut, Rule};
 use responses_replay::endpoint::served::server::Settings;
 use responses_replay::probe::questions::ALL;
@@ -37,18 +38,7 @@ fn probed(policies: &[&str]) -> Lock {
         settings.cuts.push(Rule::<Cut>::parse(&cut).unwrap());
     }
     let served = Served::new(settings);
-    let upstream = Upstream::parse(&format!("http://{}/v1", served.address())).unwrap();
-    let sender = Sender::new(upstream, None, Patience::default(), None).unwrap();
-    let options = Options {
-        model: "any".to_owned(),
-        budget: Budget {
-            requests: 0,
-            streams: 0,
-            backoff: Duration::ZERO,
-        },
-        settle: Duration::ZERO,
-    };
-    let (known, lock) = sender.probe(&options, &mut |_| {});
+    let (known, lock, _) = probed_at(&format!("http://{}/v1", served.address()));
     assert_eq!(probe::failed(&known), None);
     lock
 }
@@ -77,6 +67,103 @@ fn a_mock_under_each_value_of_each_policy_is_found_to_be_that() {
             }
         }
     }
+}
+
+/// Probes an endpoint as it is.
+fn probed_at(url: &str) -> (probe::Known, Lock, usize) {
+    let sender = Sender::new(
+        Upstream::parse(url).unwrap(),
+        None,
+        Patience::default(),
+        None,
+    )
+    .unwrap();
+    let options = Options {
+        model: "any".to_owned(),
+        budget: Budget {
+            requests: 0,
+            streams: 0,
+            backoff: Duration::ZERO,
+        },
+        settle: Duration::ZERO,
+    };
+    let mut told = 0_usize;
+    let (known, lock) = sender.probe(&options, &mut |_| told += 1);
+    (known, lock, told)
+}
+
+#[test]
+fn an_endpoint_that_only_streams_is_probed_with_streams() {
+    let mut settings = Settings::default();
+    settings.rules.profile = Profile::CodexBackend;
+    let served = Served::new(settings);
+    let (known, lock, _) = probed_at(&format!("http://{}/v1", served.address()));
+    assert_eq!(probe::failed(&known), None);
+    assert!(known.streamed && known.unlimited);
+    assert_eq!(
+        lock.facts["whole_answers"],
+        "refused: Stream must be set to true"
+    );
+    assert_eq!(lock.facts["unanswered_calls"], "refused");
+    assert_eq!(lock.policies["missing_id_choice"], "first");
+    assert_eq!(lock.policies["output_before_call"], "accept");
+    // nothing is stored there
+    assert!(
+        lock.not_settled.contains_key("stored_after_cut"),
+        "{lock:?}"
+    );
+}
+
+#[test]
+fn what_is_sent_is_what_was_listed() {
+    let sandbox = Sandbox::new();
+    let mut settings = Settings::default();
+    for cut in stalls() {
+        settings.cuts.push(Rule::<Cut>::parse(&cut).unwrap());
+    }
+    let served = Served::new(settings);
+    let url = format!("http://{}/v1", served.address());
+    let listed = sandbox.run(&["probe", &url, "--list", "--format", "json"]);
+    let listed = listed.json();
+    assert_eq!(listed["asks_for_models"], true);
+    let listed: Vec<String> = listed["requests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["request"].as_str().unwrap().to_owned())
+        .collect();
+    let record = sandbox.path().join("probe.jsonl");
+    let lock = sandbox.path().join("contract.lock");
+    let done = sandbox.run(&[
+        "probe",
+        &url,
+        "--settle",
+        "0",
+        "-o",
+        lock.to_str().unwrap(),
+        "--record",
+        record.to_str().unwrap(),
+        "--format",
+        "json",
+    ]);
+    assert_eq!(done.status, 0, "{done:?}");
+    let done = done.json();
+    let evidence = done["evidence"].as_array().unwrap().clone();
+    let asked: Vec<&str> = evidence
+        .iter()
+        .map(|it| it["request"].as_str().unwrap())
+        .collect();
+    assert_eq!(asked, listed);
+    let not_asked = evidence.iter().filter(|it| it["answer"] == "not asked");
+    assert_eq!(not_asked.count(), 0, "{evidence:?}");
+    let sent = std::fs::read_to_string(&record)
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("{\"kind\":\"request\""))
+        .count();
+    assert_eq!(sent, listed.len());
+    // and the list of models
+    assert_eq!(done["requests"], listed.len() + 1);
 }
 
 #[test]
@@ -177,6 +264,42 @@ fn the_lock_is_written_cited_and_obeyed() {
         verdict(&under),
         ("refused".to_owned(), Some("the test's own".to_owned()))
     );
+    // wherever a verdict is made, it says under which contract
+    let cited = "under the contract of the test's own";
+    for arguments in [
+        &[story, "--contract", lock][..],
+        &[story, "--contract", lock, "--target", &url],
+        &[story, "--contract", lock, "--format", "junit"],
+        &[story, "--contract", lock, "--format", "github"],
+        &["check", story, "--contract", lock],
+        &["check", story, "--contract", lock, "--format", "junit"],
+        &["check", story, "--contract", lock, "--format", "github"],
+        &["sweep", story, "--contract", lock],
+        &["sweep", story, "--contract", lock, "--format", "html"],
+        &["shrink", story, "--contract", lock, "-o", "[SMALL]"],
+    ] {
+        let small = sandbox.path().join("small.jsonl");
+        let arguments: Vec<&str> = arguments
+            .iter()
+            .map(|it| match *it {
+                "[SMALL]" => small.to_str().unwrap(),
+                other => other,
+            })
+            .collect();
+        let done = sandbox.run(&arguments);
+        let said = done.out.replace("&apos;", "'").replace("&#39;", "'");
+        assert!(said.contains(cited), "{arguments:?} {done:?}");
+    }
+    let swept = sandbox.run(&["sweep", story, "--contract", lock, "--format", "json"]);
+    assert_eq!(swept.json()["contract"]["name"], "the test's own");
+    assert_ne!(
+        swept.json()["cells"],
+        sandbox.run(&["sweep", story, "--format", "json"]).json()["cells"],
+        "it is not only cited, it is gone by"
+    );
+    let client = sandbox.run(&["sweep", story, "--contract", lock, "--first", "true"]);
+    assert_eq!(client.status, 2, "{client:?}");
+    assert!(client.err.contains("--policy NAME=VALUE"), "{client:?}");
     let text = sandbox.run(&[story, "--contract", lock]);
     assert!(
         text.out.contains("under the contract of the test's own"),
@@ -211,6 +334,10 @@ fn the_lock_is_written_cited_and_obeyed() {
         "json",
     ]);
     assert_eq!(verdict(&named).0, "recovered");
+    // and the citation does not say that the file's held
+    let cited = named.json()["sessions"][0]["contract"].clone();
+    assert_eq!(cited["policies"].get("output_before_call"), None, "{cited}");
+    assert_eq!(cited["named"]["output_before_call"], "accept", "{cited}");
 }
 
 #[test]
@@ -234,6 +361,53 @@ fn a_file_that_is_no_lock_is_told_with_its_line() {
     );
     let done = sandbox.run(&[story, "--contract", newer.to_str().unwrap()]);
     assert!(done.err.contains("format 9"), "{done:?}");
+    let head = "format = 1\nname=\"a\\u001b[31m\"\nurl='b'\nmodel='d'\nby='e'\nrequests=1\n";
+    for (end, said) in [
+        ("date='yesterday'\n", "no date and time"),
+        (
+            "date='2026-11-21T00:00:00Z'\n[policies]\nno_such='x'\n",
+            "no_such",
+        ),
+        (
+            "date='2026-11-21T00:00:00Z'\n[policies]\nduplicate_call='perhaps'\n",
+            "perhaps",
+        ),
+    ] {
+        let edited = sandbox.write("edited.lock", format!("{head}{end}"));
+        let done = sandbox.run(&["check", story, "--contract", edited.to_str().unwrap()]);
+        assert_eq!(done.status, 3, "{done:?}");
+        assert!(done.err.contains(said), "{done:?}");
+    }
+    let future = sandbox.write(
+        "future.lock",
+        format!("{head}date='9999-01-01T00:00:00Z'\n"),
+    );
+    let done = sandbox.run(&[story, "--contract", future.to_str().unwrap()]);
+    assert!(done.out.contains("lies in the future"), "{done:?}");
+    assert!(!done.out.contains('\u{1b}'), "{done:?}");
+}
+
+#[test]
+fn a_result_is_shown_even_if_it_cannot_be_written() {
+    let sandbox = Sandbox::new();
+    let served = Served::new(Settings::default());
+    let url = format!("http://{}/v1", served.address());
+    let nowhere = sandbox.run(&["probe", &url, "--model", "m", "-o", "/no/such/folder/x"]);
+    assert_eq!(nowhere.status, 4, "{nowhere:?}");
+    assert!(nowhere.out.is_empty(), "nothing was sent: {nowhere:?}");
+    let full = sandbox.run(&[
+        "probe",
+        &url,
+        "--model",
+        "m",
+        "--settle",
+        "0",
+        "-o",
+        "/dev/full",
+    ]);
+    assert_eq!(full.status, 4, "{full:?}");
+    assert!(full.out.contains("missing_id_choice"), "{full:?}");
+    assert!(full.err.contains("/dev/full"), "{full:?}");
 }
 
 #[test]
@@ -256,5 +430,15 @@ fn an_endpoint_that_answers_nothing_is_failed_and_leaves_no_file() {
         lock.to_str().unwrap(),
     ]);
     assert_eq!(done.status, 4, "{done:?}");
+    assert!(!lock.exists());
+    // no model is named, and none can be asked for
+    let done = sandbox.run(&[
+        "probe",
+        &format!("http://{port}/v1"),
+        "-o",
+        lock.to_str().unwrap(),
+    ]);
+    assert_eq!(done.status, 4, "{done:?}");
+    assert!(done.err.contains("Connection refused"), "{done:?}");
     assert!(!lock.exists());
 }

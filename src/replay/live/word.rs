@@ -320,9 +320,18 @@ mod tests {
             (302, ""),
             (502, "<html>Bad gateway</html>"),
             (413, "too large"),
-            (404, r#"{"error":{"message":"Invalid URL (POST /v1/responses/responses)","type":"invalid_request_error"}}"#),
-            (404, r#"{"error":{"code":"404","message":"Resource not found"}}"#),
-            (405, r#"{"error":{"message":"Not allowed to POST on /v1/x.","type":"invalid_request_error"}}"#),
+            (
+                404,
+                r#"{"error":{"message":"Invalid URL (POST /v1/responses/responses)","type":"invalid_request_error"}}"#,
+            ),
+            (
+                404,
+                r#"{"error":{"code":"404","message":"Resource not found"}}"#,
+            ),
+            (
+                405,
+                r#"{"error":{"message":"Not allowed to POST on /v1/x.","type":"invalid_request_error"}}"#,
+            ),
         ] {
             assert!(
                 matches!(read(&got(status, text)), Word::Nothing { .. }),
