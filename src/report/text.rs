@@ -452,7 +452,12 @@ fn does(run: &Run, items: &Items) -> String {
         said.push(format!("leaves out {lost} item{}", plural(lost)));
     }
     if said.is_empty() && run.requests.iter().any(|request| request.changed) {
-        said.push("sends the whole history".to_owned());
+        let reads = matches!(run.resolved, Strategy::ErrorBody | Strategy::ErrorBody1610);
+        said.push(if reads {
+            "answers the call that the 400 names, which is not on file".to_owned()
+        } else {
+            "sends the whole history".to_owned()
+        });
     }
     if run.requests.iter().any(|request| request.loops) {
         said.push("would loop".to_owned());

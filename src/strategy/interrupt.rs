@@ -1,8 +1,8 @@
 //! Interrupting a session wherever it can be interrupted, and asking a strategy for the next request each time.
 //!
-//! [`points`] lists the places; places that leave client and server in the same state are one [`Point`] with a count.
+//! [`points()`] lists the places; places that leave client and server in the same state are one [`Point`] with a count.
 //! [`ask`] walks the session once for a strategy and judges the next request behind each point, in every world. What it
-//! says of a point is what [`super::run`] says of the last request of [`cut`]: the session, really cut there, with the
+//! says of a point is what [`super::run()`] says of the last request of [`cut()`]: the session, really cut there, with the
 //! next request behind it.
 //!
 //! # What a cut means
@@ -254,7 +254,7 @@ impl Told {
 }
 
 /// Walks a session under one strategy and tells `sink`, for each point and each way to go on, what becomes of the next
-/// request: the point's index, the way's index, the result. Points are those of [`points`] or some of them, in their
+/// request: the point's index, the way's index, the result. Points are those of [`points()`] or some of them, in their
 /// order. `Upstream` is not asked of points at which no answer is under way, nor of rollouts, which hold no streams.
 pub fn ask(
     session: &Session,

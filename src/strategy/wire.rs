@@ -355,7 +355,11 @@ impl<'a> Runner<'a> {
         } else {
             self.endpoint.tree.len(ask.incoming.input)
         };
-        let changed = on_history || !judgement.edits.is_empty();
+        // it answers a call that is not on file: what it would send is another request than the recorded one
+        let answers = unchanged
+            && judgement.outcome == Outcome::Unknown
+            && (ask.refusal.as_ref()).is_some_and(|refusal| case.retry.answers(refusal));
+        let changed = on_history || answers || !judgement.edits.is_empty();
         let mut pictured = Vec::new();
         if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
             (self.pictured, &judgement.outcome)

@@ -9,7 +9,7 @@ use crate::session::exchange::{
 use crate::session::tree::Node;
 use crate::strategy::chained;
 
-/// The session cut at a point, with the next request as its last one. What [`super::super::run`] says of that request is
+/// The session cut at a point, with the next request as its last one. What [`super::super::run()`] says of that request is
 /// what [`super::ask`] says of the point.
 ///
 /// `None` where a session cannot say what happens: a rollout that is rebuilt from state lines, a killed client of a
