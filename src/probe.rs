@@ -53,6 +53,23 @@ pub struct Heard {
     pub events: u32,
     /// Whether an answer that was left was over already.
     pub was_over: bool,
+    /// The `status` that a response has that was read.
+    pub state: Option<String>,
+}
+
+impl Heard {
+    fn of(said: Said) -> Self {
+        Self {
+            said,
+            status: None,
+            response: None,
+            done: Vec::new(),
+            done_sentinel: None,
+            events: 0,
+            was_over: false,
+            state: None,
+        }
+    }
 }
 
 /// What was said.
@@ -166,19 +183,22 @@ pub fn list(model: &str) -> Vec<(&'static str, &'static str, usize)> {
     };
     for question in ALL {
         let heard = Heard {
-            said: Said::Left,
-            status: None,
             response: Some(id.clone()),
             done: vec![call.to_string()],
-            done_sentinel: None,
-            events: 0,
-            was_over: false,
+            ..Heard::of(Said::Left)
         };
         known.heard.insert(question.name, heard);
     }
     ALL.iter()
         .map(|question| {
-            let body = question.ask(&known).map(|it| it.body.to_string().len());
+            let asked = question.ask(&known);
+            let body = asked.map(|it| {
+                if it.read.is_some() {
+                    0
+                } else {
+                    it.body.to_string().len()
+                }
+            });
             (question.name, question.about, body.unwrap_or(0))
         })
         .collect()
@@ -234,15 +254,7 @@ pub async fn probe(
                 }
                 heard
             }
-            Err(why) => Heard {
-                said: Said::NotAsked(why),
-                status: None,
-                response: None,
-                done: Vec::new(),
-                done_sentinel: None,
-                events: 0,
-                was_over: false,
-            },
+            Err(why) => Heard::of(Said::NotAsked(why)),
         };
         let (status, is_accepted) = (heard.status, heard.said == Said::Accepted);
         known.heard.insert(question.name, heard);
@@ -267,6 +279,10 @@ pub async fn probe(
 }
 
 async fn ask(caller: &Caller, options: &Options, asked: &Asked, requests: &mut u32) -> Heard {
+    if let Some(path) = &asked.read {
+        *requests += 1;
+        return read(caller, path).await;
+    }
     let ask = Ask {
         body: asked.body.to_string(),
         headers: Vec::new(),
@@ -307,15 +323,27 @@ async fn ask(caller: &Caller, options: &Options, asked: &Asked, requests: &mut u
             done_sentinel: got.streamed.then_some(got.done_sentinel),
             events: got.fold.events,
             was_over: got.was_over,
+            state: None,
         },
-        Came::Nothing(_) => Heard {
-            said,
-            status: None,
-            response: None,
-            done: Vec::new(),
-            done_sentinel: None,
-            events: 0,
-            was_over: false,
+        Came::Nothing(_) => Heard::of(said),
+    }
+}
+
+/// Reads a response; that there is none is an answer as well.
+async fn read(caller: &Caller, path: &str) -> Heard {
+    match caller.get(path).await {
+        Ok(text) => {
+            let object = Object::read(&text);
+            let state = object.and_then(|it| it.text("status").map(std::borrow::Cow::into_owned));
+            Heard {
+                status: Some(200),
+                state,
+                ..Heard::of(Said::Accepted)
+            }
+        }
+        Err((status, why)) => Heard {
+            status,
+            ..Heard::of(Said::Nothing(why))
         },
     }
 }
@@ -337,7 +365,7 @@ fn evidence(known: &Known) -> Vec<Evidence> {
         .filter_map(|question| {
             let heard = known.heard.get(question.name)?;
             let (answer, message) = match &heard.said {
-                Said::Accepted => ("accepted", None),
+                Said::Accepted => ("accepted", heard.state.clone()),
                 Said::Left => ("left", None),
                 Said::Refused(refused) => ("refused", Some(refused.message.clone())),
                 Said::Nothing(why) => ("failed", Some(why.clone())),

@@ -25,6 +25,8 @@ pub struct Asked {
     pub leave: Leave,
     /// Whether it goes over a WebSocket.
     pub websocket: bool,
+    /// What is read in place of asking, below the base URL.
+    pub read: Option<String>,
 }
 
 impl Question {
@@ -93,6 +95,15 @@ fn tools() -> Value {
     json!([{"type": "function", "name": "look_up", "description": "Looks a key up. Always call it.",
         "parameters": {"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"],
             "additionalProperties": false}, "strict": true}])
+}
+
+/// What the server says of a response that was left.
+fn read(known: &Known, name: &str) -> Made {
+    known.was_left(name)?;
+    Ok(Asked {
+        read: Some(format!("responses/{}", known.response(name)?)),
+        ..Asked::default()
+    })
 }
 
 /// `input` and nothing else.
@@ -227,10 +238,14 @@ pub const ALL: &[Question] = &[
         make: |_| wants_call(true, Leave::AtCall("response.output_item.added")) },
     Question { name: "after_cut_in_call", about: "going on from that without the output",
         make: |known| { known.was_left("cut_in_call")?; behind(known, "cut_in_call", [go_on()]) } },
+    Question { name: "read_cut_in_call", about: "GET: what became of the response that was left",
+        make: |known| read(known, "cut_in_call") },
     Question { name: "cut_behind_call", about: "the same, and we leave when the call is whole",
         make: |_| wants_call(true, Leave::AtCall("response.output_item.done")) },
     Question { name: "after_cut_behind_call", about: "going on from that without the output",
         make: |known| { known.was_left("cut_behind_call")?; behind(known, "cut_behind_call", [go_on()]) } },
+    Question { name: "read_cut_behind_call", about: "GET: what became of the response that was left",
+        make: |known| read(known, "cut_behind_call") },
     Question { name: "unknown_model", about: "a model that does not exist",
         make: |_| with([begin()], &json!({"model": "replay-no-such-model"})) },
     Question { name: "websocket", about: "a message on a WebSocket",

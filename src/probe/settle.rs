@@ -217,6 +217,16 @@ fn stored_after_cut(known: &Known) -> Settled {
     }
     let half = behind(known, "after_cut_in_call")?;
     let whole = behind(known, "after_cut_behind_call")?;
+    // what is kept of an answer that was not cut says nothing
+    for (name, found) in [("cut_in_call", half), ("cut_behind_call", whole)] {
+        let read = known.heard(&format!("read_{name}"));
+        let state = read.and_then(|it| it.state.as_deref());
+        if found != Behind::Nothing && state == Some("completed") {
+            return Err(format!(
+                "the response of '{name}' is completed there: it ran on when it was left, or was over before"
+            ));
+        }
+    }
     match (half, whole) {
         (Behind::Nothing, Behind::Nothing) => Ok("nothing"),
         (Behind::NoCall, Behind::Call) => Ok("sent"),

@@ -262,17 +262,20 @@ impl Caller {
             hyper::header::ACCEPT,
             HeaderValue::from_static("application/json"),
         );
+        let mut told = Told::request(self.tape.as_ref(), "GET", &self.path(name), &headers, b"");
         let url = format!("{}/{name}", self.upstream.url());
         let asked = self.client.get(url).headers(headers).send();
         let reading = async {
             let broken = |error: reqwest::Error| (None, chain(&error.without_url()));
             let mut response = asked.await.map_err(broken)?;
             let status = response.status().as_u16();
+            told.response(status, response.headers());
             if status != 200 {
                 return Err((Some(status), format!("it answered {status}")));
             }
             let mut bytes = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(broken)? {
+                told.chunk(&chunk);
                 bytes.extend_from_slice(&chunk);
                 if bytes.len() > MAX_TEXT {
                     return Err((Some(status), "its answer is too large".to_owned()));
@@ -282,9 +285,14 @@ impl Caller {
                 .map_err(|_not_text| (Some(status), "its answer is no text".to_owned()))
         };
         let waited = self.patience.idle.as_secs_f64();
-        tokio::time::timeout(self.patience.idle, reading)
+        let came = tokio::time::timeout(self.patience.idle, reading)
             .await
-            .unwrap_or_else(|_late| Err((None, format!("no answer within {waited} s"))))
+            .unwrap_or_else(|_late| Err((None, format!("no answer within {waited} s"))));
+        match &came {
+            Ok(_) => told.end(EndCause::Complete, None),
+            Err((_, why)) => told.end(EndCause::UpstreamError, Some(why.clone())),
+        }
+        came
     }
 
     /// Sends a request once and reads its answer.
