@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::Environment;
 use super::args::ShrinkArgs;
 use super::captured;
+use super::contract::{self, Policies};
 use super::convert::{create, is_same};
 use super::error::CliError;
 use super::input::{self, Source};
@@ -36,12 +37,14 @@ pub(super) fn run(
     let text = shrink::flatten(text(&source)?, &shelves)
         .map_err(|error| CliError::input(&name, error.to_string()))?;
     let before = (text.len() as u64, text.lines().count() as u64);
+    let (policies, citation) =
+        contract::policies(args.contract.as_deref(), policies(&args.policy)?)?;
     let made = if args.target.is_some() {
-        by_endpoint(args, &name, &text, environment, output)?
+        by_endpoint(args, policies, &name, &text, environment, output)?
     } else if let Some(command) = &args.oracle {
         by_command(command, &name, &text, &source, environment)?
     } else {
-        by_rules(args, &name, &text, &shelves, environment)?
+        by_rules(args, policies, &name, &text, &shelves, environment)?
     };
     let test = match args.emit {
         Some(form) => {
@@ -73,6 +76,7 @@ pub(super) fn run(
             .map(|(url, sent)| (url.as_str(), *sent)),
         output: &args.output,
         test: test.as_ref().map(|test| test.path.as_path()),
+        contract: citation.as_ref(),
     };
     if output.is_json() {
         output.document(&report::document(&report))?;
@@ -123,10 +127,10 @@ fn by_command(
     })
 }
 
-fn asked(args: &ShrinkArgs) -> Result<(Option<Strategy>, Options), CliError> {
+fn asked(args: &ShrinkArgs, policies: Policies) -> Result<(Option<Strategy>, Options), CliError> {
     let strategy = args.recover.as_deref().map(strategy_named).transpose()?;
     let options = Options {
-        policies: policies(&args.policy)?,
+        policies,
         probe: Probe::Auto,
     };
     Ok((strategy, options))
@@ -144,12 +148,13 @@ fn session(name: &str, text: &str, environment: &Environment) -> Result<Session,
 
 fn by_endpoint(
     args: &ShrinkArgs,
+    policies: Policies,
     name: &str,
     text: &str,
     environment: &Environment,
     output: &Output,
 ) -> Result<Small, CliError> {
-    let (strategy, options) = asked(args)?;
+    let (strategy, options) = asked(args, policies)?;
     let session = session(name, text, environment)?;
     let made = live::run(name, text, args, &options, strategy, environment, output)?;
     Ok(Small {
@@ -164,12 +169,13 @@ fn by_endpoint(
 
 fn by_rules(
     args: &ShrinkArgs,
+    policies: Policies,
     name: &str,
     text: &str,
     shelves: &Shelves,
     environment: &Environment,
 ) -> Result<Small, CliError> {
-    let (strategy, options) = asked(args)?;
+    let (strategy, options) = asked(args, policies)?;
     let session = session(name, text, environment)?;
     let same = if args.same_call {
         Same::Call

@@ -160,9 +160,7 @@ pub(super) fn from_sse<R: Read, W: Write>(
             let lines = memchr::memchr_iter(b'\n', &raw).count() as u32;
             if frame.too_long {
                 let length = frame.raw.end - frame.raw.start;
-                answers
-                    .log
-                    .problem(line - skipped, Reason::TooLong(length));
+                answers.log.problem(line - skipped, Reason::TooLong(length));
                 answers.gap(length)?;
                 (line, skipped) = (line + lines, 0);
                 continue;

@@ -150,20 +150,18 @@ impl State {
                 Sent::NotHeld(None)
             }
         };
-        let reply = response.map(|response| {
-            Reply {
-                at_us,
-                status: status_of(response),
-                headers: headers_of(response),
-                body: body_of(response)
-                    .unwrap_or_else(|why| {
-                        log.says(line, format!("{name}: the answer's body {why}"));
-                        None
-                    })
-                    .unwrap_or(Cow::Borrowed(b"")),
-                bytes: Bytes::Dump,
-                parts: Vec::new(),
-            }
+        let reply = response.map(|response| Reply {
+            at_us,
+            status: status_of(response),
+            headers: headers_of(response),
+            body: body_of(response)
+                .unwrap_or_else(|why| {
+                    log.says(line, format!("{name}: the answer's body {why}"));
+                    None
+                })
+                .unwrap_or(Cow::Borrowed(b"")),
+            bytes: Bytes::Dump,
+            parts: Vec::new(),
         });
         let method = request.get("method").and_then(Node::str).unwrap_or("POST");
         log.put(Hop {

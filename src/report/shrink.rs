@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::json::SCHEMA;
+use super::json::{SCHEMA, contract};
 use super::safe;
 use super::style::Paint;
+use crate::contract::lock::Citation;
 use crate::shrink::Shrunk;
 
 /// What is told of one session made small.
@@ -31,6 +32,8 @@ pub struct Report<'a> {
     pub output: &'a Path,
     /// The test, if one was written.
     pub test: Option<&'a Path>,
+    /// The contract of an endpoint under which it is refused; `None` for the API's.
+    pub contract: Option<&'a Citation>,
 }
 
 /// The report as text.
@@ -49,6 +52,9 @@ pub fn text(report: &Report<'_>, paint: Paint, verbose: bool) -> String {
     }
     if let Some((url, sent)) = report.target {
         let _ = writeln!(out, "  judged by      {} ({sent} requests)", safe(url));
+    }
+    if let Some(citation) = report.contract {
+        super::text::cite(&mut out, citation);
     }
     let (bytes, lines) = report.before;
     let _ = writeln!(
@@ -122,5 +128,6 @@ pub fn document(report: &Report<'_>) -> Value {
         "kept": kept,
         "output": report.output.display().to_string(),
         "test": report.test.map(|path| path.display().to_string()),
+        "contract": report.contract.map(contract),
     })
 }

@@ -617,8 +617,22 @@ fn a_cut_inside_an_event_leaves_what_the_event_before_it_left() {
                     });
                     let [a, b] = [&half, &whole].map(|it| &it.exchanges.last().unwrap().answer);
                     assert_eq!(
-                        (&a.done, &a.half, a.response, &a.terminal, a.events, &a.marks),
-                        (&b.done, &b.half, b.response, &b.terminal, b.events, &b.marks),
+                        (
+                            &a.done,
+                            &a.half,
+                            a.response,
+                            &a.terminal,
+                            a.events,
+                            &a.marks
+                        ),
+                        (
+                            &b.done,
+                            &b.half,
+                            b.response,
+                            &b.terminal,
+                            b.events,
+                            &b.marks
+                        ),
                         "{name} {kind}"
                     );
                     let options = Options {

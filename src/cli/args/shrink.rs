@@ -51,11 +51,14 @@ pub struct ShrinkArgs {
     /// Fix a policy
     #[arg(long, value_name = "NAME=VALUE")]
     pub policy: Vec<String>,
+    /// Go by what 'replay probe' found of an endpoint
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
     /// The refusal must name the same call
     #[arg(long)]
     pub same_call: bool,
     /// A command that says whether a candidate still fails: exit status 0 if it does; {session} is its path
-    #[arg(long, value_name = "CMD", conflicts_with_all = ["recover", "policy", "same_call"])]
+    #[arg(long, value_name = "CMD", conflicts_with_all = ["recover", "policy", "contract", "same_call"])]
     pub oracle: Option<String>,
     /// A real endpoint that says it: its own refusals are what must stay the same
     #[arg(long, value_name = "URL", conflicts_with = "oracle", help_heading = ENDPOINT)]
