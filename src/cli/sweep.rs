@@ -67,7 +67,8 @@ pub(super) fn run(
         Format::Json => output.document(&draw::json(&report))?,
         Format::Html => output.data(&draw::html(&report))?,
         _ => {
-            output.data(&draw::text(&report, output.paint, output.verbose))?;
+            let columns = crate::inspect::columns().map(usize::from);
+            output.data(&draw::text(&report, output.paint, output.verbose, columns))?;
             output.note(MODEL_NOTE);
         }
     }
