@@ -628,7 +628,7 @@ fn a_cut_inside_an_event_leaves_what_the_event_before_it_left() {
     use responses_replay::strategy::{self, Options, Probe};
 
     let mut tried: BTreeMap<String, u32> = BTreeMap::new();
-    for name in capture_names() {
+    for name in capture_names().into_iter().step_by(3) {
         let bytes = capture(&name, "session").unwrap();
         let lines: Vec<Value> = String::from_utf8(bytes)
             .unwrap()
