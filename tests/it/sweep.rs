@@ -261,6 +261,9 @@ fn what_is_wrong_is_said() {
         ),
         (3, vec![empty]),
         (3, vec!["no-such-file.jsonl"]),
+        // devices that have no end
+        (3, vec![SHELL, "--first", "true", "--state", "/dev/full"]),
+        (3, vec![SHELL, "--first", "true", "--state", "/dev/null"]),
         (3, vec![SECOND_STREAM, "--baseline", torn]),
         (
             3,
