@@ -1,5 +1,7 @@
 //! `replay sweep SESSION`.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -79,7 +81,8 @@ pub(super) fn run(
         Format::Html => output.data(&draw::html(&report))?,
         Format::Junit | Format::Github => output.cases("sweep", &cases(&report, &source)?)?,
         _ => {
-            output.data(&draw::text(&report, output.paint, output.verbose))?;
+            let columns = crate::inspect::columns().map(usize::from);
+            output.data(&draw::text(&report, output.paint, output.verbose, columns))?;
             output.note(MODEL_NOTE);
         }
     }
@@ -244,15 +247,22 @@ fn variants(args: &SweepArgs) -> Result<Vec<Variant>, CliError> {
     Ok(found)
 }
 
+/// So much of a baseline is read: 256 MiB.
+const LONGEST_BASELINE: u64 = 256 << 20;
+
 /// The keys of the cells that fail in an older document.
 fn baseline(path: &Path) -> Result<Vec<String>, CliError> {
-    let text = std::fs::read_to_string(path).map_err(|error| CliError::io(path, &error))?;
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(|error| CliError::io(path, &error))?;
+    file.take(LONGEST_BASELINE)
+        .read_to_end(&mut text)
+        .map_err(|error| CliError::io(path, &error))?;
     let name = path.display().to_string();
     let unfit = || {
         CliError::input(&name, "is no JSON document of 'replay sweep'")
             .hint("make one with 'replay sweep SESSION --format json'")
     };
-    let document: Value = serde_json::from_str(&text).map_err(|_not_json| unfit())?;
+    let document: Value = serde_json::from_slice(&text).map_err(|_not_json| unfit())?;
     let cells = document.get("cells").and_then(Value::as_array);
     let cells = cells.ok_or_else(unfit)?;
     let fails = |cell: &&Value| cell.get("fails").and_then(Value::as_bool) == Some(true);

@@ -30,7 +30,32 @@ pub struct Swept<'a> {
     pub contract: Option<&'a Citation>,
 }
 
+/// What a strategy costs, over all cuts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// Cuts behind which its next request does not get through in every world.
+    pub fails: u64,
+    /// Cuts behind which a real output is contradicted or left out.
+    pub lost: u64,
+    /// Cuts behind which "aborted" is said of a tool that had ended.
+    pub false_statements: u64,
+    /// The most requests that it takes to get through, or to give up.
+    pub requests: u32,
+}
+
 impl Swept<'_> {
+    /// What a strategy costs.
+    pub fn score(&self, strategy: Strategy) -> Score {
+        let mut score = Score::default();
+        for (_, cell) in self.sweep.column(strategy) {
+            score.fails += (cell.refused + cell.depends).max(cell.loops);
+            score.lost += cell.outputs_lost;
+            score.false_statements += cell.with_falsehoods;
+            score.requests = score.requests.max(cell.requests);
+        }
+        score
+    }
+
     /// The cells of the deciding strategy that fail and did not fail before.
     pub fn failing(&self) -> impl Iterator<Item = (&Situation, &Cell)> {
         self.sweep

@@ -16,6 +16,8 @@ use crate::wire::item::says_aborted;
 struct Said {
     /// Whether it carries its history itself.
     whole: bool,
+    /// Whether it names a response or a conversation.
+    goes_on: bool,
     calls: BTreeSet<String>,
     /// Outputs, with whether each is real.
     outputs: BTreeMap<String, bool>,
@@ -24,9 +26,11 @@ struct Said {
 
 fn said(body: &Value) -> Said {
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let names = |key: &str| !body.get(key).is_none_or(Value::is_null);
+    let goes_on = names("previous_response_id") || names("conversation");
     let mut found = Said {
-        whole: body.get("previous_response_id").is_none_or(Value::is_null)
-            && body.get("conversation").is_none_or(Value::is_null),
+        whole: !goes_on,
+        goes_on,
         ..Said::default()
     };
     let input = match body.get("input") {
@@ -72,17 +76,41 @@ fn words_of(content: Option<&Value>) -> String {
     }
 }
 
+/// The requests with what they say, without warm-ups; and how many of them came up to the `cut`-th entry.
+///
+/// A warm-up asks for no output, it opens a response. Where it holds nothing, the request that goes on from it carries its
+/// whole history itself.
+fn requests(entries: &[Entry], cut: usize) -> (Vec<(&Entry, Said)>, usize) {
+    let mut found = Vec::new();
+    let mut upto = 0;
+    let mut warm: BTreeSet<&Option<String>> = BTreeSet::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let body: Value = serde_json::from_slice(&entry.body).unwrap_or(Value::Null);
+        let is_warm_up = body.get("generate").and_then(Value::as_bool) == Some(false);
+        if is_warm_up && !entry.broke_contract() {
+            let input = body.get("input").and_then(Value::as_array);
+            if input.is_none_or(Vec::is_empty) {
+                warm.insert(&entry.lane);
+            }
+            continue;
+        }
+        let mut said = said(&body);
+        said.whole |= warm.remove(&entry.lane);
+        found.push((entry, said));
+        if at <= cut {
+            upto = found.len();
+        }
+    }
+    (found, upto)
+}
+
 /// Judges what came behind the cut request, which is the `cut`-th of `entries`, counted from 0.
 pub(super) fn judge(entries: &[Entry], cut: usize, policies: &[(Policy, usize)]) -> Result {
-    let read = |entry: &Entry| {
-        let body: Value = serde_json::from_slice(&entry.body).unwrap_or(Value::Null);
-        said(&body)
-    };
-    let (before, behind) = entries.split_at((cut + 1).min(entries.len()));
+    let (all, upto) = requests(entries, cut);
+    let (before, behind) = all.split_at(upto);
     let mut real: BTreeSet<String> = BTreeSet::new();
     let mut first_words: Option<String> = None;
-    for entry in before {
-        let said = read(entry);
+    for (_, said) in before {
         let outputs = said.outputs.iter().filter(|(_, real)| **real);
         real.extend(outputs.map(|(call, _)| call.clone()));
         first_words = first_words.or_else(|| said.users.last().cloned());
@@ -91,8 +119,7 @@ pub(super) fn judge(entries: &[Entry], cut: usize, policies: &[(Policy, usize)])
     let mut lost = BTreeSet::new();
     let mut depends_on = BTreeSet::new();
     let mut history_lost = false;
-    for entry in behind {
-        let said = read(entry);
+    for (entry, said) in behind {
         for (call, is_real) in &said.outputs {
             if !is_real && real.contains(call) {
                 falsehoods.insert(call.clone());
@@ -103,13 +130,18 @@ pub(super) fn judge(entries: &[Entry], cut: usize, policies: &[(Policy, usize)])
             lost = gone.cloned().collect();
             let kept = |words: &String| said.users.iter().any(|it| it.contains(words.as_str()));
             history_lost = first_words.as_ref().is_some_and(|words| !kept(words));
+        }
+        if !said.goes_on {
             depends_on.extend(depends(entry, policies));
         }
         let outputs = said.outputs.iter().filter(|(_, real)| **real);
         real.extend(outputs.map(|(call, _)| call.clone()));
     }
-    let refused: Vec<&Entry> = behind.iter().filter(|it| it.broke_contract()).collect();
-    let stuck = behind.last().is_some_and(Entry::broke_contract);
+    let entries = behind.iter().map(|(entry, _)| *entry);
+    let refused: Vec<&Entry> = entries.filter(|it| it.broke_contract()).collect();
+    let stuck = behind
+        .last()
+        .is_some_and(|(entry, _)| entry.broke_contract());
     let untrue = !falsehoods.is_empty() || !lost.is_empty();
     let did = match behind.is_empty() {
         true => Did::Silent,
@@ -178,6 +210,36 @@ mod tests {
 
     fn output(text: &str) -> Value {
         json!({"type": "function_call_output", "call_id": "call_A", "output": text})
+    }
+
+    #[test]
+    fn a_request_behind_an_empty_warm_up_is_whole() {
+        let user = json!({"role": "user", "content": "begin"});
+        let call =
+            json!({"type": "function_call", "call_id": "call_A", "name": "f", "arguments": "{}"});
+        let warm = entry(&json!({"generate": false, "input": []}), false);
+        let on = |input: Value| {
+            entry(
+                &json!({"previous_response_id": "resp_w", "input": input}),
+                false,
+            )
+        };
+        let asked = on(json!([user, call, output("found")]));
+        let judged =
+            |last: Entry| judge(&[warm.clone(), asked.clone(), warm.clone(), last], 1, &[]);
+        let kept = judged(on(json!([user, call, output("found")])));
+        assert_eq!((kept.did, kept.requests), (Did::Accepted, 1));
+        assert_eq!(judged(on(json!([user]))).did, Did::Untrue);
+        let forgets = judged(on(json!([call, output("found")])));
+        assert_eq!(forgets.did, Did::Forgets);
+        // what follows on the same connection holds only what is new
+        let further = [warm.clone(), asked.clone(), on(json!([output("found")]))];
+        assert_eq!(judge(&further, 1, &[]).did, Did::Accepted);
+        // a warm-up alone is no answer of a client
+        assert_eq!(
+            judge(&[warm.clone(), asked.clone(), warm.clone()], 1, &[]).did,
+            Did::Silent
+        );
     }
 
     #[test]

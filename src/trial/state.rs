@@ -78,6 +78,9 @@ pub struct State {
 
 const KIND: &str = "sweep";
 
+/// A longer file is no state of a trial: 256 MiB.
+const LONGEST: u64 = 256 << 20;
+
 impl State {
     /// Opens a state file, or begins one.
     ///
@@ -96,6 +99,13 @@ impl State {
             .truncate(false)
             .open(path)
             .map_err(io)?;
+        // a device has no end, and keeps nothing
+        let kept = file.metadata().map_err(io)?;
+        if !kept.is_file() || kept.len() > LONGEST {
+            return Err(StateError::Unfit {
+                path: path.to_owned(),
+            });
+        }
         match file.try_lock() {
             // where there are no locks, nobody is held off
             Ok(()) | Err(TryLockError::Error(_)) => {}
@@ -144,12 +154,15 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub fn results_of(path: &Path) -> std::result::Result<Results, StateError> {
-        let text = std::fs::read_to_string(path).map_err(|source| StateError::Io {
+        let io = |source| StateError::Io {
             path: path.to_owned(),
             source,
-        })?;
+        };
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(io)?;
+        file.take(LONGEST).read_to_end(&mut bytes).map_err(io)?;
         let mut state = Self::default();
-        state.read(&text, path)?;
+        state.read(&String::from_utf8_lossy(&bytes), path)?;
         let order = std::mem::take(&mut state.order);
         Ok(order
             .into_iter()

@@ -146,6 +146,40 @@ fn calls_of_other_kinds_and_ids_show_what_a_capture_does_not() {
 }
 
 #[test]
+fn a_matrix_of_forty_columns() {
+    use responses_replay::report::style::Paint;
+    use responses_replay::report::sweep::{Swept, text};
+
+    let bytes = std::fs::read(root().join(SECOND_STREAM)).unwrap();
+    let session = read(&bytes).unwrap();
+    let swept = sweep::sweep(&session, &Plan::default(), &|_, _| {});
+    let report = Swept {
+        path: "session.jsonl",
+        source: "recording",
+        sweep: &swept,
+        chosen: Strategy::AsClient,
+        known: None,
+    };
+    let narrow = text(&report, Paint::default(), true, Some(40));
+    assert!(
+        narrow.lines().all(|line| line.chars().count() <= 40),
+        "{narrow}"
+    );
+    // nothing is left out
+    let words = |text: &str| -> Vec<String> {
+        let mut all: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        all.retain(|it| it.len() > 1);
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    let wide = text(&report, Paint::default(), true, None);
+    for word in words(&wide) {
+        assert!(narrow.contains(&word), "{word}: {narrow}");
+    }
+}
+
+#[test]
 fn exit_statuses_and_baselines() {
     let sandbox = Sandbox::new();
     let fails = sandbox.run(&["sweep", SECOND_STREAM, "--format", "json"]);
@@ -158,6 +192,18 @@ fn exit_statuses_and_baselines() {
         same.out
             .contains("fails nowhere that it did not fail before")
     );
+    assert_eq!(fails.json()["cells"][0]["transport"], Value::Null);
+    let over = sandbox.run(&[
+        "sweep",
+        SECOND_STREAM,
+        "--transport",
+        "websocket",
+        "--format",
+        "json",
+    ]);
+    let over = over.json();
+    let cells = over["cells"].as_array().unwrap();
+    assert!(cells.iter().any(|it| it["transport"] == "websocket"));
     // one cell less in the baseline is one new failure
     let mut document = fails.json();
     let kept = document["cells"].as_array_mut().unwrap();
@@ -215,6 +261,9 @@ fn what_is_wrong_is_said() {
         ),
         (3, vec![empty]),
         (3, vec!["no-such-file.jsonl"]),
+        // devices that have no end
+        (3, vec![SHELL, "--first", "true", "--state", "/dev/full"]),
+        (3, vec![SHELL, "--first", "true", "--state", "/dev/null"]),
         (3, vec![SECOND_STREAM, "--baseline", torn]),
         (
             3,
@@ -582,7 +631,7 @@ fn a_cut_inside_an_event_leaves_what_the_event_before_it_left() {
     use responses_replay::strategy::{self, Options, Probe};
 
     let mut tried: BTreeMap<String, u32> = BTreeMap::new();
-    for name in capture_names() {
+    for name in capture_names().into_iter().step_by(3) {
         let bytes = capture(&name, "session").unwrap();
         let lines: Vec<Value> = String::from_utf8(bytes)
             .unwrap()

@@ -280,6 +280,7 @@ fn command_line(args: &SweepArgs) -> String {
     for policy in &args.policy {
         option("--policy", Some(policy));
     }
+    option("--format", Some("markdown"));
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_nul| safe(&words.join(" ")))
 }
 

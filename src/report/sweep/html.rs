@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Swept, place};
 use crate::report::safe;
-use crate::sweep::{Cell, Mark};
+use crate::sweep::{Cell, Example, Mark, Situation};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--faint:#667}\
@@ -23,8 +23,10 @@ code{font:13px ui-monospace,monospace}figure{margin:0;overflow-x:auto}";
 const ROW: usize = 20;
 /// A cell is so wide.
 const CELL: usize = 26;
-/// So much of a row is its name.
-const NAME: usize = 380;
+/// A letter of a name is at most so wide, in tenths.
+const LETTER: usize = 75;
+/// So far a slanted name of a strategy reaches over its column.
+const SLANT: usize = 90;
 
 /// The page.
 pub fn html(swept: &Swept<'_>) -> String {
@@ -63,7 +65,10 @@ pub fn html(swept: &Swept<'_>) -> String {
 
 fn picture(out: &mut String, swept: &Swept<'_>) {
     let sweep = swept.sweep;
-    let width = NAME + CELL * sweep.columns.len() + 20;
+    let names: Vec<String> = sweep.rows.keys().map(|it| name_of(swept, it)).collect();
+    let longest = names.iter().map(|it| it.chars().count()).max().unwrap_or(0);
+    let left = longest * LETTER / 10 + 16;
+    let width = left + CELL * sweep.columns.len() + SLANT;
     let top = 130;
     let height = top + ROW * sweep.rows.len() + 10;
     let _ = writeln!(
@@ -72,7 +77,7 @@ fn picture(out: &mut String, swept: &Swept<'_>) {
          viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\">"
     );
     for (at, column) in sweep.columns.iter().enumerate() {
-        let x = NAME + CELL * at + CELL / 2;
+        let x = left + CELL * at + CELL / 2;
         let y = top - 8;
         let _ = writeln!(
             out,
@@ -80,25 +85,17 @@ fn picture(out: &mut String, swept: &Swept<'_>) {
             column.strategy.name()
         );
     }
-    for (at, (situation, row)) in sweep.rows.iter().enumerate() {
+    for ((at, row), name) in sweep.rows.values().enumerate().zip(&names) {
         let y = top + ROW * at;
-        let mut name = situation.name();
-        if let Some(variant) = sweep
-            .variants
-            .get(situation.variant)
-            .filter(|_| sweep.variants.len() > 1)
-        {
-            name = format!("{name} ({})", variant.name());
-        }
         let _ = writeln!(
             out,
             "<text x=\"0\" y=\"{}\">{}</text>",
             y + 14,
-            escaped(&name)
+            escaped(name)
         );
         for (column, cell) in row.iter().enumerate() {
             let Some(cell) = cell else { continue };
-            let x = NAME + CELL * column;
+            let x = left + CELL * column;
             let (mark, all) = cell.mark();
             let _ = writeln!(
                 out,
@@ -117,11 +114,30 @@ fn picture(out: &mut String, swept: &Swept<'_>) {
     out.push_str("</svg></figure>\n");
 }
 
+/// A row's name, with the variant where there are several.
+fn name_of(swept: &Swept<'_>, situation: &Situation) -> String {
+    let variants = &swept.sweep.variants;
+    match variants
+        .get(situation.variant)
+        .filter(|_| variants.len() > 1)
+    {
+        Some(variant) => format!("{} ({})", situation.name(), variant.name()),
+        None => situation.name(),
+    }
+}
+
 fn said(cell: &Cell) -> String {
     let mut text = format!(
-        "{} cuts: {} accepted, {} refused, {} depend",
-        cell.cuts, cell.accepted, cell.refused, cell.depends
+        "{} cuts: {} accepted, {} refused, {} depend, {} cannot be told; requests: {}",
+        cell.cuts, cell.accepted, cell.refused, cell.depends, cell.unknown, cell.requests
     );
+    if cell.outputs_lost > 0 {
+        let _ = write!(
+            text,
+            "; real outputs contradicted or left out: {}, \"aborted\" said of an ended tool: {}",
+            cell.outputs_lost, cell.with_falsehoods
+        );
+    }
     if let Some(smallest) = &cell.smallest {
         let _ = write!(text, "; smallest: {}", place(smallest));
         if let Some(message) = &smallest.message {
@@ -159,20 +175,28 @@ fn table(out: &mut String, swept: &Swept<'_>) {
         } else {
             ""
         };
-        let _ = writeln!(out, "<h2>{}{decides}</h2>", column.strategy.name());
+        let (name, resolved) = (column.strategy.name(), column.resolved.name());
+        let is = if name == resolved {
+            String::new()
+        } else {
+            format!(" = {resolved}")
+        };
+        let _ = writeln!(out, "<h2>{name}{is}{decides}</h2>");
+        let score = swept.score(column.strategy);
+        let _ = writeln!(
+            out,
+            "<p>Fails at {} cuts; a real output is contradicted or left out at {}, \"aborted\" is said of an ended tool at {}; \
+             up to {} requests.</p>",
+            score.fails, score.lost, score.false_statements, score.requests
+        );
         if failing.is_empty() {
-            out.push_str("<p>Refused nowhere.</p>\n");
             continue;
         }
         out.push_str(
             "<table><tr><th>situation</th><th>cuts</th><th>smallest</th><th>message</th></tr>\n",
         );
         for (situation, cell) in failing {
-            let variant = sweep.variants.get(situation.variant);
-            let name = match variant.filter(|_| sweep.variants.len() > 1) {
-                Some(variant) => format!("{} ({})", situation.name(), variant.name()),
-                None => situation.name(),
-            };
+            let name = name_of(swept, situation);
             let smallest = cell.smallest.as_ref();
             let _ = writeln!(
                 out,
@@ -181,11 +205,28 @@ fn table(out: &mut String, swept: &Swept<'_>) {
                 (cell.refused + cell.depends).max(cell.loops),
                 cell.cuts,
                 escaped(&smallest.map(place).unwrap_or_default()),
-                escaped(smallest.and_then(|it| it.message.as_deref()).unwrap_or(""))
+                escaped(&smallest.map(message).unwrap_or_default())
             );
         }
         out.push_str("</table>\n");
     }
+}
+
+/// What the endpoint says, and what it depends on.
+fn message(example: &Example) -> String {
+    let mut text = example.message.clone().unwrap_or_default();
+    if example.depends {
+        let values = example.accepting.join(", ");
+        let _ = if values.is_empty() {
+            write!(text, " (no single policy decides)")
+        } else {
+            write!(text, " (accepted only with {values})")
+        };
+    }
+    if example.loops {
+        text.push_str(" (sent for ever)");
+    }
+    text
 }
 
 /// Text that is nothing but text in a page.

@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::{Swept, place};
+use super::{Score, Swept, place};
 use crate::report::safe;
 use crate::report::style::Paint;
-use crate::sweep::{Cell, Mark, Situation};
+use crate::sweep::{Cell, Column, Mark, Situation};
 
-/// The matrix, its legend, and the failing cells of the deciding strategy; of all strategies if `verbose`.
-pub fn text(swept: &Swept<'_>, paint: Paint, verbose: bool) -> String {
+/// The matrix, its legend, and the failing cells of the deciding strategy; of all strategies if `verbose`. Where there are
+/// only so many columns, rows of the matrix are broken behind their names and other lines between words.
+pub fn text(swept: &Swept<'_>, paint: Paint, verbose: bool, columns: Option<usize>) -> String {
     let mut out = String::new();
     head(&mut out, swept, paint);
-    matrix(&mut out, swept, paint);
-    legend(&mut out, swept, paint);
+    matrix(&mut out, swept, paint, columns);
+    legend(&mut out, swept, paint, columns);
     failures(&mut out, swept, paint);
     if verbose {
         others(&mut out, swept, paint);
@@ -21,7 +22,50 @@ pub fn text(swept: &Swept<'_>, paint: Paint, verbose: bool) -> String {
         out.push('\n');
         crate::report::text::cite(&mut out, citation);
     }
+    match columns {
+        Some(columns) => fitted(&out, columns),
+        None => out,
+    }
+}
+
+/// The text with every line broken between words where it is longer than so many columns.
+fn fitted(text: &str, columns: usize) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let mut used = 0;
+        for (at, word) in line.trim_start().split(' ').enumerate() {
+            let width = shown(word);
+            if at == 0 {
+                let _ = write!(out, "{:indent$}{word}", "");
+                used = indent + width;
+            } else if used + 1 + width <= columns {
+                let _ = write!(out, " {word}");
+                used += 1 + width;
+            } else if !word.is_empty() {
+                let indent = indent + 4;
+                let _ = write!(out, "\n{:indent$}{word}", "");
+                used = indent + width;
+            }
+        }
+        out.push('\n');
+    }
     out
+}
+
+/// How many columns a word takes: what sets colours takes none.
+fn shown(word: &str) -> usize {
+    let mut count = 0;
+    let mut chars = word.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            // up to the letter that ends it
+            let _letter = chars.find(char::is_ascii_alphabetic);
+        } else {
+            count += 1;
+        }
+    }
+    count
 }
 
 fn head(out: &mut String, swept: &Swept<'_>, paint: Paint) {
@@ -48,7 +92,7 @@ fn letter(at: usize) -> char {
     char::from(b'a' + (at % 26) as u8)
 }
 
-fn matrix(out: &mut String, swept: &Swept<'_>, paint: Paint) {
+fn matrix(out: &mut String, swept: &Swept<'_>, paint: Paint, columns: Option<usize>) {
     let sweep = swept.sweep;
     let title_of = |situation: &Situation| {
         let variant = sweep.variants.get(situation.variant);
@@ -63,15 +107,22 @@ fn matrix(out: &mut String, swept: &Swept<'_>, paint: Paint) {
         title.max(label(it).len())
     };
     let width = sweep.rows.keys().map(wide).max().unwrap_or(0) + 2;
+    let signs = 2 * sweep.columns.len();
+    // behind a name: five columns for how many cuts there are, and a space
+    let is_narrow = columns.is_some_and(|columns| width + 8 + signs > columns);
     let mut above: Option<(usize, String)> = None;
     for (situation, row) in &sweep.rows {
         let group = (situation.variant, group(situation));
         if above.as_ref() != Some(&group) {
             let title = title_of(situation);
             let _ = write!(out, "\n{}", paint.heading(&title));
-            let used = title.chars().count();
-            let pad = (width + 8).saturating_sub(used);
-            let _ = write!(out, "{:pad$}", "");
+            if is_narrow {
+                out.push_str("\n   ");
+            } else {
+                let used = title.chars().count();
+                let pad = (width + 8).saturating_sub(used);
+                let _ = write!(out, "{:pad$}", "");
+            }
             for at in 0..sweep.columns.len() {
                 let _ = write!(out, " {}", letter(at));
             }
@@ -79,12 +130,12 @@ fn matrix(out: &mut String, swept: &Swept<'_>, paint: Paint) {
             above = Some(group);
         }
         let cuts = row.iter().flatten().map(|cell| cell.cuts).max();
-        let _ = write!(
-            out,
-            "  {:width$}{:>5} ",
-            label(situation),
-            cuts.unwrap_or(0)
-        );
+        let (label, cuts) = (label(situation), cuts.unwrap_or(0));
+        let _ = if is_narrow {
+            write!(out, "  {label} {cuts}\n   ")
+        } else {
+            write!(out, "  {label:width$}{cuts:>5} ")
+        };
         for cell in row {
             let sign = cell
                 .as_ref()
@@ -126,18 +177,50 @@ fn painted(mark: Mark, letter: char, paint: Paint) -> String {
     }
 }
 
-fn legend(out: &mut String, swept: &Swept<'_>, paint: Paint) {
+/// A column's name, with the strategy that it stands for.
+fn name_of(column: &Column) -> String {
+    let (name, resolved) = (column.strategy.name(), column.resolved.name());
+    if resolved == name {
+        name.to_owned()
+    } else {
+        format!("{name} ({resolved})")
+    }
+}
+
+fn legend(out: &mut String, swept: &Swept<'_>, paint: Paint, columns: Option<usize>) {
     let sweep = swept.sweep;
     out.push('\n');
-    for (at, column) in sweep.columns.iter().enumerate() {
-        let name = column.strategy.name();
-        let resolved = column.resolved.name();
-        let _ = write!(out, "  {} {name}", letter(at));
-        if resolved != name {
-            let _ = write!(out, " ({resolved})");
-        }
-        out.push('\n');
+    let names: Vec<String> = sweep.columns.iter().map(name_of).collect();
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    // the name, a letter in front of it and four numbers behind it
+    let is_narrow = columns.is_some_and(|columns| width + 36 > columns);
+    if !is_narrow {
+        let _ = writeln!(out, "    {:width$}  fails   lost  false  requests", "");
     }
+    for ((at, column), name) in sweep.columns.iter().enumerate().zip(&names) {
+        let Score {
+            fails,
+            lost,
+            false_statements,
+            requests,
+        } = swept.score(column.strategy);
+        let letter = letter(at);
+        let _ = if is_narrow {
+            writeln!(
+                out,
+                "  {letter} {name}\n      fails {fails}, lost {lost}, false {false_statements}, requests {requests}"
+            )
+        } else {
+            writeln!(
+                out,
+                "  {letter} {name:width$} {fails:>6} {lost:>6} {false_statements:>6} {requests:>9}"
+            )
+        };
+    }
+    out.push_str(
+        "  cuts where it fails, loses or contradicts a real output, says \"aborted\" of an ended tool;\n  \
+         requests: the most it takes\n",
+    );
     let mut seen: Vec<Mark> = sweep
         .rows
         .values()
@@ -161,7 +244,11 @@ fn legend(out: &mut String, swept: &Swept<'_>, paint: Paint) {
 fn failures(out: &mut String, swept: &Swept<'_>, paint: Paint) {
     let name = swept.chosen.name();
     let mut failing = swept.failing().peekable();
-    let new = if swept.known.is_some() { "new " } else { "" };
+    let new = if swept.known.is_some() {
+        " where it did not fail before"
+    } else {
+        ""
+    };
     out.push('\n');
     if failing.peek().is_none() {
         let text = format!("{name} gets through everywhere");
@@ -176,11 +263,7 @@ fn failures(out: &mut String, swept: &Swept<'_>, paint: Paint) {
         untrue(out, swept, paint);
         return;
     }
-    let _ = writeln!(
-        out,
-        "{}",
-        paint.bad(format!("{name} fails here {new}").trim_end())
-    );
+    let _ = writeln!(out, "{}", paint.bad(format!("{name} fails here{new}")));
     for (situation, cell) in failing {
         one(out, swept, situation, cell);
     }
@@ -205,9 +288,10 @@ fn untrue(out: &mut String, swept: &Swept<'_>, paint: Paint) {
         let count = cell.with_falsehoods.max(cell.outputs_lost);
         let _ = writeln!(
             out,
-            "  {}: {count} of {} cuts, first: {}",
+            "  {}: {count} of {} cut{}, first: {}",
             named(swept, situation),
             cell.cuts,
+            if cell.cuts == 1 { "" } else { "s" },
             safe(&place(example)),
         );
     }
@@ -264,5 +348,23 @@ fn one(out: &mut String, swept: &Swept<'_>, situation: &Situation, cell: &Cell) 
     }
     if smallest.loops {
         out.push_str("      the strategy has no bound: it would send this for ever\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(fitted("a b\n", 40), "a b\n");
+        assert_eq!(fitted("  one two three\n", 9), "  one two\n      three\n");
+        // a word that is longer than the line stands alone
+        assert_eq!(fitted("x overlong y\n", 4), "x\n    overlong\n    y\n");
+        // what sets a colour takes no room
+        assert_eq!(
+            fitted("\u{1b}[31mone\u{1b}[0m two\n", 7),
+            "\u{1b}[31mone\u{1b}[0m two\n"
+        );
     }
 }
