@@ -49,12 +49,14 @@ pub(super) fn run(
     let test = match args.emit {
         Some(form) => {
             let test = super::emit::test(form, &args.output, &made.failure, made.session.as_ref())?;
-            if test.path.exists() && !args.force {
-                return Err(
-                    CliError::usage(format!("{} exists already", test.path.display()))
-                        .hint("--force overwrites it"),
-                );
+            if test.path == args.output {
+                return Err(CliError::usage(format!(
+                    "the test would take the place of {}",
+                    test.path.display()
+                ))
+                .hint("write OUT under another name"));
             }
+            check_output(&source, &test.path, args.force)?;
             Some(test)
         }
         None => None,
@@ -211,6 +213,9 @@ pub(super) fn source(session: Option<&str>, environment: &Environment) -> Result
 }
 
 pub(super) fn check_output(source: &Source, out: &Path, force: bool) -> Result<(), CliError> {
+    if out == Path::new("-") {
+        return Err(CliError::usage("OUT is a file").hint("name it -o FILE"));
+    }
     if let Some(read) = source.path()
         && is_same(read, out)
     {

@@ -27,11 +27,16 @@ pub(super) fn reduce(document: &mut Document, judge: &mut Judge<'_>) -> bool {
         };
         let mut test = |value: &Value| judge.is_same(&document.with_line(line, &value.to_string()));
         let mut any = walk(&mut value, &mut Vec::new(), "", &mut test);
-        // what stands in the event of a stream
-        let chunk = value.get("text").and_then(Value::as_str).and_then(event);
-        if let (Some("chunk"), Some((head, mut data, tail))) =
-            (value.get("kind").and_then(Value::as_str), chunk)
-        {
+        // what stands in the event of a stream, or in a message of a WebSocket
+        let kind = value.get("kind").and_then(Value::as_str);
+        let text = value.get("text").and_then(Value::as_str);
+        let inner = match (kind, text) {
+            // an answer that is no stream is one body
+            (Some("chunk"), Some(text)) => event(text).or_else(|| message(text)),
+            (Some("frame"), Some(text)) => message(text),
+            _ => None,
+        };
+        if let Some((head, mut data, tail)) = inner {
             let whole = value.clone();
             let with = |data: &Value| {
                 let mut line = whole.clone();
@@ -134,6 +139,14 @@ fn walk(
         }
         _ => false,
     }
+}
+
+/// The JSON that a message of a WebSocket or a body is.
+fn message(text: &str) -> Option<(String, Value, String)> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    value
+        .is_object()
+        .then(|| (String::new(), value, String::new()))
 }
 
 fn is_content_type(header: &Value) -> bool {
@@ -244,6 +257,7 @@ fn is_needed(object: &serde_json::Map<String, Value>, key: &str, within: &str) -
         Some(kind) if kind.ends_with("_output") => key == "output",
         Some(kind) if kind.ends_with("_text") => key == "text",
         Some("exec") => key == "command",
+        Some("response.create") => matches!(key, "model" | "input" | "previous_response_id"),
         Some(kind) if kind.starts_with("response.") => {
             matches!(key, "response" | "item" | "sequence_number")
         }
