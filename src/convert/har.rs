@@ -232,7 +232,15 @@ impl State {
             let end = own.as_ref().map_or(Some(EndCause::NotHeld), end_of);
             let end_us = own.as_ref().and_then(|it| it.number("end_us"));
             let at_us = own_us.unwrap_or(at_us);
-            sockets::put(log, at_us, first, opened, &messages, &name, end.zip(Some(end_us)));
+            sockets::put(
+                log,
+                at_us,
+                first,
+                opened,
+                &messages,
+                &name,
+                end.zip(Some(end_us)),
+            );
             return Ok(());
         }
         let hop = hop(log, entry, &request, at_us, name);

@@ -160,9 +160,7 @@ pub(super) fn from_sse<R: Read, W: Write>(
             let lines = memchr::memchr_iter(b'\n', &raw).count() as u32;
             if frame.too_long {
                 let length = frame.raw.end - frame.raw.start;
-                answers
-                    .log
-                    .problem(line - skipped, Reason::TooLong(length));
+                answers.log.problem(line - skipped, Reason::TooLong(length));
                 answers.gap(length)?;
                 (line, skipped) = (line + lines, 0);
                 continue;
@@ -179,6 +177,10 @@ pub(super) fn from_sse<R: Read, W: Write>(
                     (_, Ok(_)) => Reason::TornTail,
                 };
                 answers.log.problem(line, reason);
+            }
+            if !frame.whole && frame.data.is_none() && frame.event.is_some() {
+                // an event of which only the name came
+                answers.log.problem(line, Reason::TornTail);
             }
             if frame.not_utf8 {
                 answers.log.problem(line, Reason::NotUtf8);
@@ -424,7 +426,7 @@ mod tests {
     fn counted(recording: &[u8]) -> Vec<Counts> {
         let mut found = Vec::new();
         walk(recording, &mut |whole: Whole, _: &Walked| {
-            found.push(count(&whole));
+            found.push(count(whole));
             Ok::<(), ReadError>(())
         })
         .unwrap();
@@ -495,6 +497,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_event_that_is_too_long_is_measured_and_not_kept() {
+        let head = b"data: {\"type\":\"response.created\"}\ndata: \"";
+        let long = std::io::repeat(b'a').take(MAX_FRAME as u64 + (2 << 20));
+        let rest = b"\"\ndata: {\"type\":\"response.completed\"}\n";
+        let mut writer = Writer::new(Vec::new());
+        let done = from_sse(head.chain(long).chain(rest.as_slice()), &mut writer).unwrap();
+        let written = writer.into_inner();
+        assert!(written.len() < 4096, "{}", written.len());
+        assert_eq!(done.problems.len(), 1);
+        assert_eq!(done.problems[0].line, 2);
+        let found = counted(&written);
+        assert_eq!((found[0].events, found.len()), (2, 1));
     }
 
     #[test]

@@ -424,7 +424,10 @@ fn event(out: &mut String, kind: &str, rest: &str) {
 fn unexpected_status(error: &str) -> Option<(u16, &str)> {
     let rest = error.strip_prefix("unexpected status ")?;
     let code = rest.get(..3)?.parse().ok()?;
-    Some((code, rest.split_once(": ").map_or("", |(_, body)| body)))
+    let body = rest.split_once(": ").map_or("", |(_, body)| body);
+    // behind a body of JSON stand further words of Codex's own
+    let json = body.starts_with('{').then(|| Values::new(body).next());
+    Some((code, json.flatten().and_then(Result::ok).unwrap_or(body)))
 }
 
 #[cfg(test)]
@@ -436,6 +439,8 @@ mod tests {
         let found =
             unexpected_status("unexpected status 503 Service Unavailable: busy, url: http://x/v1");
         assert_eq!(found, Some((503, "busy, url: http://x/v1")));
+        let found = unexpected_status("unexpected status 500 E: {\"error\":{}}, url: http://x/v1");
+        assert_eq!(found, Some((500, "{\"error\":{}}")));
         assert_eq!(unexpected_status("stream disconnected"), None);
         assert_eq!(unexpected_status("unexpected status é"), None);
     }

@@ -197,7 +197,9 @@ fn trace<'a>(object: &Object<'a>, payload: &Object<'a>) -> Told<'a> {
         None => kind,
     };
     let mut told = Told::new(Source::CodexTrace, false, name);
-    told.thread = object.text("thread_id").or_else(|| payload.text("thread_id"));
+    told.thread = object
+        .text("thread_id")
+        .or_else(|| payload.text("thread_id"));
     told.turn = object.text("codex_turn_id");
     told.call = payload.text("model_visible_call_id");
     told.time = object
