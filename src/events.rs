@@ -20,7 +20,7 @@ mod rpc;
 mod story;
 
 pub use file::{read, sniff};
-pub use log::{Event, Id, Log};
+pub use log::{Event, File, Id, Log};
 pub(crate) use proto::{ItemIs, item_is, tool_name};
 pub use reader::{Reader, Told};
 pub use rolled::rollout_line;

@@ -228,6 +228,12 @@ impl<'l> Builder<'l> {
                 None => ReadError::Empty,
             });
         };
+        if self.only_quotes() {
+            return Err(ReadError::NotARollout {
+                what: "a text with lines of a rollout in it",
+                hint: "cut those lines out into a file of their own",
+            });
+        }
         for ((file, what), (line, count)) in std::mem::take(&mut self.unknown) {
             let times = match count {
                 1 => String::new(),
@@ -250,6 +256,17 @@ impl<'l> Builder<'l> {
         rollout.steps.shrink_to_fit();
         rollout.items.finish();
         Ok(rollout)
+    }
+
+    /// Whether the file begins as something else, and has many more lines of that than of a rollout.
+    fn only_quotes(&self) -> bool {
+        let not_json = |it: &&Problem| matches!(it.reason, Reason::NotJson(_));
+        let problems = &self.rollout.problems;
+        let begins = problems
+            .iter()
+            .find(not_json)
+            .is_some_and(|it| it.line == 1);
+        begins && problems.iter().filter(not_json).count() >= 4 * self.rollout.steps.len().max(1)
     }
 
     /// Notes a problem; one in another file than the rollout's own says where.

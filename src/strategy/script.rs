@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::retries::Budget;
 use super::run::Origin;
-use super::{Options, Probe};
+use super::{Options, Probe, as_client};
 use crate::endpoint::Incoming;
 use crate::ids::{ItemIndex, LineNo, ResponseKey};
 use crate::ledger::Led;
@@ -73,6 +73,7 @@ impl Script {
             items: recording.items.clone(),
             fingerprints: recording.fingerprints.clone(),
             tree: recording.tree.clone(),
+            chains: as_client::chains(recording),
             ..Self::default()
         };
         let mut places: BTreeMap<u32, usize> = BTreeMap::new();

@@ -23,6 +23,8 @@ pub(in crate::cli) struct Opened {
     file: Plain,
     /// What could not be read of what it was converted from.
     problems: Vec<Problem>,
+    /// Whether its text is not that of the file: it was converted on the way.
+    pub(in crate::cli) is_converted: bool,
 }
 
 /// The plain file.
@@ -93,6 +95,7 @@ impl Opened {
                     source: source.clone(),
                     file: Plain::Copy(shared(copy(text).map_err(failed)?)),
                     problems,
+                    is_converted: true,
                 });
             }
             Source::File(path) => {
@@ -120,6 +123,7 @@ impl Opened {
             source: source.clone(),
             file: plain,
             problems: Vec::new(),
+            is_converted: false,
         };
         opened
             .open()
@@ -135,7 +139,13 @@ impl Opened {
             source: source.clone(),
             file: Plain::Copy(shared(copy)),
             problems,
+            is_converted: true,
         })
+    }
+
+    /// The file, where it is one.
+    pub(in crate::cli) fn path(&self) -> Option<&std::path::Path> {
+        self.source.path()
     }
 
     /// Its text, to be read at any place.
