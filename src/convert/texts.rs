@@ -1,7 +1,7 @@
 //! Answers alone: the text of event streams, lists of events, whole responses. Their requests are not held.
 //!
 //! Several responses behind each other are exchanges of their own: one begins where a `response.created` follows a terminal
-//! event, or another `response.created`.
+//! event, or another `response.created`; events of other kinds directly in front of it are its first.
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -31,7 +31,13 @@ struct Answers<'a, 'w, W: Write> {
     open: Option<u32>,
     created: bool,
     over: bool,
+    /// Behind an answer that is over: events that are none of a response's own, such as rate limits. They may be the
+    /// first of the next answer.
+    between: Vec<Vec<u8>>,
 }
+
+/// More events between two answers than this belong to the one before.
+const MAX_BETWEEN: usize = 64;
 
 impl<W: Write> Answers<'_, '_, W> {
     /// Takes the bytes of one frame.
@@ -40,8 +46,20 @@ impl<W: Write> Answers<'_, '_, W> {
         let head = EventHead::read_named(data, frame.event.as_deref());
         let kind = head.as_ref().and_then(|it| it.kind.as_deref());
         let created = kind == Some("response.created");
+        let foreign =
+            kind.is_some_and(|it| !it.is_empty() && !it.starts_with("response.") && it != "error");
         if created && (self.over || self.created) {
+            let between = std::mem::take(&mut self.between);
             self.close()?;
+            self.put(&between)?;
+        } else if (self.over && foreign || !self.between.is_empty() && frame.data.is_none())
+            && self.between.len() < MAX_BETWEEN
+        {
+            self.between.push(bytes.to_vec());
+            return Ok(());
+        } else if !self.between.is_empty() {
+            let between = std::mem::take(&mut self.between);
+            self.put(&between)?;
         }
         self.created |= created;
         self.over |= matches!(
@@ -53,6 +71,15 @@ impl<W: Write> Answers<'_, '_, W> {
         let number = self.begin()?;
         let written = self.log.writer.chunk(number, 0, bytes, None);
         written.map_err(ConvertError::Write)
+    }
+
+    fn put(&mut self, frames: &[Vec<u8>]) -> Result<(), ConvertError> {
+        for bytes in frames {
+            let number = self.begin()?;
+            let written = self.log.writer.chunk(number, 0, bytes, None);
+            written.map_err(ConvertError::Write)?;
+        }
+        Ok(())
     }
 
     /// A frame that is too long to be kept.
@@ -94,6 +121,8 @@ impl<W: Write> Answers<'_, '_, W> {
     }
 
     fn close(&mut self) -> Result<(), ConvertError> {
+        let between = std::mem::take(&mut self.between);
+        self.put(&between)?;
         (self.created, self.over) = (false, false);
         let Some(exchange) = self.open.take() else {
             return Ok(());
@@ -127,6 +156,7 @@ pub(super) fn from_sse<R: Read, W: Write>(
         open: None,
         created: false,
         over: false,
+        between: Vec::new(),
     };
     let mut ended = false;
     while !ended {
@@ -223,6 +253,7 @@ pub(super) fn from_events<R: Read, W: Write>(
         open: None,
         created: false,
         over: false,
+        between: Vec::new(),
     };
     let mut last = 0;
     // an array may be spread over lines
@@ -522,5 +553,12 @@ mod tests {
         let found = sse([one, one, cut, one].concat().as_bytes());
         let events: Vec<u32> = found.iter().map(|it| it.events).collect();
         assert_eq!(events, [2, 2, 1, 2]);
+        // what stands between two answers is the beginning of the second, at the end it belongs to the last
+        let other = "data: {\"type\":\"codex.rate_limits\"}\n\n: next\n\n";
+        let found = sse([one, "data: [DONE]\n\n", other, one, other]
+            .concat()
+            .as_bytes());
+        let events: Vec<u32> = found.iter().map(|it| it.events).collect();
+        assert_eq!(events, [2, 4]);
     }
 }

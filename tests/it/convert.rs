@@ -197,7 +197,7 @@ fn how_inferences_end_is_kept() {
     let chunks = lines.iter().filter(|it| it["kind"] == "chunk");
     assert!(chunks.clone().count() > 3 && chunks.clone().all(|it| it["rebuilt"] == true));
     assert!(
-        done.err.contains("nothing says how this inference ended"),
+        done.err.contains("nothing says how this request ended"),
         "{}",
         done.err
     );

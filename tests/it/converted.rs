@@ -223,6 +223,63 @@ fn a_cut_answer_with_a_finished_item_was_accepted() {
 }
 
 #[test]
+fn compactions_by_the_endpoint_are_exchanges() {
+    let sandbox = Sandbox::new();
+    let line = |seq: u32, payload: Value| {
+        json!({"schema_version": 2, "seq": seq, "wall_time_unix_ms": 1000 + seq, "payload": payload}).to_string()
+    };
+    let begins = |id: &str, payload: u32| {
+        json!({"type": "compaction_request_started", "compaction_id": id, "compaction_request_id": "compaction_request:1",
+            "thread_id": "t", "request_payload": {"raw_payload_id": "1", "path": format!("payloads/{payload}.json")}})
+    };
+    let trace = [
+        line(1, begins("a", 1)),
+        line(
+            2,
+            json!({"type": "compaction_request_completed", "compaction_id": "a", "compaction_request_id": "compaction_request:1",
+            "response_payload": {"raw_payload_id": "2", "path": "payloads/2.json"}}),
+        ),
+        line(
+            3,
+            json!({"type": "compaction_installed", "compaction_id": "a"}),
+        ),
+        line(4, begins("b", 3)),
+        line(
+            5,
+            json!({"type": "compaction_request_failed", "compaction_id": "b", "compaction_request_id": "compaction_request:1",
+            "error": "no such luck"}),
+        ),
+    ];
+    sandbox.write("trace/trace.jsonl", trace.join("\n"));
+    sandbox.write(
+        "trace/manifest.json",
+        r#"{"schema_version":2,"started_at_unix_ms":1000,"raw_event_log":"trace.jsonl"}"#,
+    );
+    let user = json!({"role": "user", "content": "go"});
+    let asked = json!({"model": "m", "input": [user, {"type": "compaction_trigger"}]});
+    sandbox.write("trace/payloads/1.json", asked.to_string());
+    let made = json!({"output_items": [{"type": "compaction", "encrypted_content": "x"}]});
+    sandbox.write("trace/payloads/2.json", made.to_string());
+    sandbox.write(
+        "trace/payloads/3.json",
+        json!({"model": "m", "input": [user]}).to_string(),
+    );
+    let path = sandbox.path().join("trace");
+    let found = streams(&sandbox, path.to_str().unwrap());
+    let shown: Vec<Value> = found
+        .iter()
+        .map(|it| json!([it["request"], it["closed_items"], it["terminal"], it["end"]]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            json!(["POST /v1/responses", 1, "completed", "not_held"]),
+            json!(["POST /v1/responses/compact", 0, null, "not_held"]),
+        ]
+    );
+}
+
+#[test]
 fn what_is_shrunk_still_says_what_its_source_does_not_hold() {
     let sandbox = Sandbox::new();
     let out = sandbox.path().join("small.jsonl");
