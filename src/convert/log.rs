@@ -339,6 +339,10 @@ impl<'a, W: Write> Log<'a, W> {
         }
         let trimmed = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
         let first = trimmed.iter().find(|byte| !byte.is_ascii_whitespace());
+        if matches!(first, Some(b'{' | b'[')) && breaks_off(trimmed) {
+            let what = format!("{name}: the answer's body ends in the middle of its JSON");
+            self.says(line, what);
+        }
         if matches!(first, None | Some(b'{' | b'[' | b'<' | b'"')) {
             self.wait(
                 at_us,
@@ -351,6 +355,13 @@ impl<'a, W: Write> Log<'a, W> {
             Bytes::Exact | Bytes::Rebuilt => Mode::Strict,
         };
         for frame in frames(&body, mode) {
+            if let Some(data) = frame.data.as_deref().filter(|it| !is_whole(it)) {
+                let what = match (frame.whole, data.starts_with('{')) {
+                    (false, true) => "the stream ends in the middle of an event",
+                    _ => "an event of the stream is no JSON",
+                };
+                self.says(line, format!("{name}: {what}"));
+            }
             let range = frame.raw.start as usize..frame.raw.end as usize;
             let mut bytes = body.get(range).unwrap_or(&[]).to_vec();
             if reply.bytes == Bytes::Dump {
@@ -510,6 +521,10 @@ pub(super) fn end_frame(bytes: &mut Vec<u8>, frame: &Frame) {
         bytes.pop();
     }
     bytes.extend_from_slice(b"\n\n");
+}
+
+fn breaks_off(json: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err_and(|error| error.is_eof())
 }
 
 /// Whether the data of an event is one.

@@ -1,7 +1,7 @@
 //! Answers alone: the text of event streams, lists of events, whole responses. Their requests are not held.
 //!
 //! Several responses behind each other are exchanges of their own: one begins where a `response.created` follows a terminal
-//! event, or another `response.created`.
+//! event, or another `response.created`; events of other kinds directly in front of it are its first.
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -31,7 +31,13 @@ struct Answers<'a, 'w, W: Write> {
     open: Option<u32>,
     created: bool,
     over: bool,
+    /// Behind an answer that is over: events that are none of a response's own, such as rate limits. They may be the
+    /// first of the next answer.
+    between: Vec<Vec<u8>>,
 }
+
+/// More events between two answers than this belong to the one before.
+const MAX_BETWEEN: usize = 64;
 
 impl<W: Write> Answers<'_, '_, W> {
     /// Takes the bytes of one frame.
@@ -40,8 +46,20 @@ impl<W: Write> Answers<'_, '_, W> {
         let head = EventHead::read_named(data, frame.event.as_deref());
         let kind = head.as_ref().and_then(|it| it.kind.as_deref());
         let created = kind == Some("response.created");
+        let foreign =
+            kind.is_some_and(|it| !it.is_empty() && !it.starts_with("response.") && it != "error");
         if created && (self.over || self.created) {
+            let between = std::mem::take(&mut self.between);
             self.close()?;
+            self.put(&between)?;
+        } else if (self.over && foreign || !self.between.is_empty() && frame.data.is_none())
+            && self.between.len() < MAX_BETWEEN
+        {
+            self.between.push(bytes.to_vec());
+            return Ok(());
+        } else if !self.between.is_empty() {
+            let between = std::mem::take(&mut self.between);
+            self.put(&between)?;
         }
         self.created |= created;
         self.over |= matches!(
@@ -53,6 +71,15 @@ impl<W: Write> Answers<'_, '_, W> {
         let number = self.begin()?;
         let written = self.log.writer.chunk(number, 0, bytes, None);
         written.map_err(ConvertError::Write)
+    }
+
+    fn put(&mut self, frames: &[Vec<u8>]) -> Result<(), ConvertError> {
+        for bytes in frames {
+            let number = self.begin()?;
+            let written = self.log.writer.chunk(number, 0, bytes, None);
+            written.map_err(ConvertError::Write)?;
+        }
+        Ok(())
     }
 
     /// A frame that is too long to be kept.
@@ -94,6 +121,8 @@ impl<W: Write> Answers<'_, '_, W> {
     }
 
     fn close(&mut self) -> Result<(), ConvertError> {
+        let between = std::mem::take(&mut self.between);
+        self.put(&between)?;
         (self.created, self.over) = (false, false);
         let Some(exchange) = self.open.take() else {
             return Ok(());
@@ -127,6 +156,7 @@ pub(super) fn from_sse<R: Read, W: Write>(
         open: None,
         created: false,
         over: false,
+        between: Vec::new(),
     };
     let mut ended = false;
     while !ended {
@@ -178,6 +208,10 @@ pub(super) fn from_sse<R: Read, W: Write>(
                 };
                 answers.log.problem(line, reason);
             }
+            if !frame.whole && frame.data.is_none() && frame.event.is_some() {
+                // an event of which only the name came
+                answers.log.problem(line, Reason::TornTail);
+            }
             if frame.not_utf8 {
                 answers.log.problem(line, Reason::NotUtf8);
             }
@@ -219,6 +253,7 @@ pub(super) fn from_events<R: Read, W: Write>(
         open: None,
         created: false,
         over: false,
+        between: Vec::new(),
     };
     let mut last = 0;
     // an array may be spread over lines
@@ -422,7 +457,7 @@ mod tests {
     fn counted(recording: &[u8]) -> Vec<Counts> {
         let mut found = Vec::new();
         walk(recording, &mut |whole: Whole, _: &Walked| {
-            found.push(count(&whole));
+            found.push(count(whole));
             Ok::<(), ReadError>(())
         })
         .unwrap();
@@ -496,6 +531,21 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_is_too_long_is_measured_and_not_kept() {
+        let head = b"data: {\"type\":\"response.created\"}\ndata: \"";
+        let long = std::io::repeat(b'a').take(MAX_FRAME as u64 + (2 << 20));
+        let rest = b"\"\ndata: {\"type\":\"response.completed\"}\n";
+        let mut writer = Writer::new(Vec::new());
+        let done = from_sse(head.chain(long).chain(rest.as_slice()), &mut writer).unwrap();
+        let written = writer.into_inner();
+        assert!(written.len() < 4096, "{}", written.len());
+        assert_eq!(done.problems.len(), 1);
+        assert_eq!(done.problems[0].line, 2);
+        let found = counted(&written);
+        assert_eq!((found[0].events, found.len()), (2, 1));
+    }
+
+    #[test]
     fn an_answer_begins_where_the_one_before_is_over() {
         let one =
             "data: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.completed\"}\n\n";
@@ -503,5 +553,12 @@ mod tests {
         let found = sse([one, one, cut, one].concat().as_bytes());
         let events: Vec<u32> = found.iter().map(|it| it.events).collect();
         assert_eq!(events, [2, 2, 1, 2]);
+        // what stands between two answers is the beginning of the second, at the end it belongs to the last
+        let other = "data: {\"type\":\"codex.rate_limits\"}\n\n: next\n\n";
+        let found = sse([one, "data: [DONE]\n\n", other, one, other]
+            .concat()
+            .as_bytes());
+        let events: Vec<u32> = found.iter().map(|it| it.events).collect();
+        assert_eq!(events, [2, 4]);
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn from_vcr<R: Read, W: Write>(
     if let Some(error) = failed {
         return Err(ConvertError::Write(error));
     }
+    let is_whole = read.is_ok();
     if let Err((line, why)) = read {
         if log.done.requests == 0 {
             return Err(ConvertError::nothing(line, why));
@@ -76,6 +77,10 @@ pub(super) fn from_vcr<R: Read, W: Write>(
     if too_large {
         log.problem(0, Reason::TooLong(MAX_FILE));
     }
+    if let Some(last) = is_open(text).filter(|_| is_whole) {
+        let what = format!("no `{last}` stands behind the interactions: the file may be cut off");
+        log.says(text.lines().count() as u32, what);
+    }
     if log.done.requests == 0 {
         let why = match state.count {
             0 => "no interaction is in it".to_owned(),
@@ -85,6 +90,16 @@ pub(super) fn from_vcr<R: Read, W: Write>(
     }
     log.done.lines = text.lines().count() as u32;
     log.finish().map_err(ConvertError::Write)
+}
+
+/// What is missing at the end of a YAML cassette whose writer puts it there: a file that is cut off often is whole YAML.
+fn is_open(text: &str) -> Option<&'static str> {
+    let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+    match (has("interactions:"), has("http_interactions:")) {
+        (true, _) => (!has("version:")).then_some("version"),
+        (_, true) => (!has("recorded_with:")).then_some("recorded_with"),
+        _ => None,
+    }
 }
 
 fn json(text: &str, take: &mut dyn FnMut(Found)) -> Result<(), (u32, String)> {

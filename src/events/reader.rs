@@ -188,19 +188,30 @@ fn owned<'a>(told: Told<'_>) -> Told<'a> {
     }
 }
 
-/// A line of a rollout trace: `{wall_time_unix_ms, thread_id, codex_turn_id, payload: {type, …}}`. It is shown, and is no
-/// evidence: what it tells of tools and turns stands in its own order, not in that of the client's events.
+/// A line of a rollout trace: `{wall_time_unix_ms, thread_id, codex_turn_id, payload: {type, …}}`. What it tells of the
+/// client's own protocol events, which are those of turns, is read as them; the rest is shown, and is no evidence.
 fn trace<'a>(object: &Object<'a>, payload: &Object<'a>) -> Told<'a> {
     let kind = payload.text("type").unwrap_or_default();
-    let name = match payload.text("event_type") {
-        Some(event) => Cow::Owned(format!("{kind} {event}")),
-        None => kind,
+    let event = payload.text("event_type");
+    let of_turn = matches!(
+        event.as_deref(),
+        Some("turn_started" | "turn_complete" | "turn_aborted")
+    );
+    let mut told = match payload.object("event_payload").filter(|_| of_turn) {
+        Some(message) => proto::message_told(&message, Source::CodexTrace),
+        None => {
+            let name = match event {
+                Some(event) => Cow::Owned(format!("{kind} {event}")),
+                None => kind,
+            };
+            Told::new(Source::CodexTrace, false, name)
+        }
     };
-    let mut told = Told::new(Source::CodexTrace, false, name);
-    told.thread = object
+    let thread = object
         .text("thread_id")
         .or_else(|| payload.text("thread_id"));
-    told.turn = object.text("codex_turn_id");
+    told.thread = told.thread.or(thread);
+    told.turn = told.turn.or_else(|| object.text("codex_turn_id"));
     told.call = payload.text("model_visible_call_id");
     told.time = object
         .number("wall_time_unix_ms")

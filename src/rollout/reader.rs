@@ -77,7 +77,7 @@ pub fn maybe_zstd<'r, R: Read + 'r>(mut reader: R) -> io::Result<Box<dyn Read + 
     let (first, whole) = begun(&mut reader)?;
     let whole = whole.chain(reader);
     Ok(if first == ZSTD {
-        Box::new(Cut::new(zstd::Decoder::new(whole)?))
+        Box::new(Cut::new(zstd::Decoder::new(whole)?, b'\n'))
     } else {
         Box::new(whole)
     })
@@ -92,7 +92,8 @@ pub fn maybe_packed<'r, R: Read + 'r>(mut reader: R) -> io::Result<Box<dyn Read 
     let whole = whole.chain(reader);
     // the third byte is the method, and there is but one
     if first.starts_with(&[0x1f, 0x8b, 8]) {
-        return Ok(Box::new(Cut::new(flate2::read::MultiGzDecoder::new(whole))));
+        let inner = flate2::read::MultiGzDecoder::new(whole);
+        return Ok(Box::new(Cut::new(inner, 0)));
     }
     maybe_zstd(whole)
 }
@@ -115,10 +116,10 @@ struct Cut<R> {
 }
 
 impl<R> Cut<R> {
-    fn new(inner: R) -> Self {
+    fn new(inner: R, last: u8) -> Self {
         Self {
             inner,
-            last: b'\n',
+            last,
             ended: false,
         }
     }

@@ -89,6 +89,10 @@ fn walk(
                         continue;
                     }
                 }
+                // what a source does not hold is said whole
+                if matches!(&*key, "converted_from" | "not_held") {
+                    continue;
+                }
                 path.push(Key::Member(key.clone()));
                 changed |= walk(root, path, &key, test);
                 path.pop();
