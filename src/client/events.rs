@@ -41,7 +41,7 @@ impl Tee {
             Some(EventSource::ExecJson) => (None, source),
             Some(EventSource::AppServer | EventSource::Mcp | EventSource::Proto) => {
                 (source, source)
-            },
+            }
         };
         pipes::Pipes::prepare(stdin, stdout, command).map(Self)
     }

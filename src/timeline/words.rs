@@ -354,7 +354,9 @@ pub fn item_words(item: &Value) -> Said {
 fn answer_words(of: &Value) -> Option<String> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     if let Some(result) = of.get("result") {
-        let decided = ["decision", "action"].iter().find_map(|key| result.get(key));
+        let decided = ["decision", "action"]
+            .iter()
+            .find_map(|key| result.get(key));
         return decided.and_then(text);
     }
     if let Some(message) = of.get("error").and_then(|it| it.get("message")) {
@@ -369,8 +371,12 @@ fn answer_words(of: &Value) -> Option<String> {
     if let Some(code) = of.get("exit_code").and_then(Value::as_i64) {
         return Some(format!("exit {code}"));
     }
-    let parts = ["items", "input"].iter().find_map(|key| of.get(key)?.as_array());
-    parts?.iter().find_map(|part| part.get("text").and_then(text))
+    let parts = ["items", "input"]
+        .iter()
+        .find_map(|key| of.get(key)?.as_array());
+    parts?
+        .iter()
+        .find_map(|part| part.get("text").and_then(text))
 }
 
 /// The beginning of what an object says, without its structure.

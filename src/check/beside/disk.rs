@@ -143,9 +143,13 @@ pub(super) fn finished(
             continue;
         }
         // copied or killed while it ran: the line may have been about to come
-        let on_disk = || disks.values().any(|disk| disk.calls.contains_key(items.call_id(call.call)));
-        let pending = call.cause == Cause::InFlight
-            || call.cause == Cause::InterruptedAtEnd && !on_disk();
+        let on_disk = || {
+            disks
+                .values()
+                .any(|disk| disk.calls.contains_key(items.call_id(call.call)))
+        };
+        let pending =
+            call.cause == Cause::InFlight || call.cause == Cause::InterruptedAtEnd && !on_disk();
         let severity = if pending {
             Severity::Info
         } else {
@@ -199,10 +203,7 @@ struct Disk {
 }
 
 /// The sessions with their paths, recordings in the order in which they were begun, then rollouts.
-fn in_time<'a>(
-    session: &'a Session,
-    others: &[Named<'a>],
-) -> Vec<(Option<&'a str>, &'a Session)> {
+fn in_time<'a>(session: &'a Session, others: &[Named<'a>]) -> Vec<(Option<&'a str>, &'a Session)> {
     let own = std::iter::once((None, session));
     let others = others.iter().map(|it| (Some(it.name), it.session));
     let mut all: Vec<_> = own.chain(others).collect();

@@ -175,7 +175,9 @@ pub(super) fn interrupts(source: &Source<'_>, reasons: &Reasons, found: &mut Vec
 
 /// The refusal of an interrupt, where it came before the end of its turn.
 fn refused(interrupt: &Interrupt, ended: usize) -> Option<usize> {
-    let refusal = interrupt.answered.filter(|_| interrupt.accepted == Some(false));
+    let refusal = interrupt
+        .answered
+        .filter(|_| interrupt.accepted == Some(false));
     refusal.filter(|it| *it < ended)
 }
 

@@ -240,8 +240,7 @@ struct Aborts<'a>(&'a Recording, BTreeMap<Option<Id>, LineNo>);
 
 impl<'a> Aborts<'a> {
     fn of(recording: &'a Recording) -> Self {
-        let aborted =
-            |event: &&Event| matches!(event.what, What::TurnEnded(How::Aborted(_)));
+        let aborted = |event: &&Event| matches!(event.what, What::TurnEnded(How::Aborted(_)));
         let events = recording.events.events.iter().filter(aborted);
         Self(recording, events.map(|it| (it.thread, it.line)).collect())
     }
@@ -258,7 +257,12 @@ impl<'a> Aborts<'a> {
             .find(&canonical(name.map_or("", |it| &*it.name)));
         let named = own.and_then(|it| aborts.get(&Some(it)));
         // where there is one conversation, whatever was aborted was its
-        let any = || aborts.values().max().filter(|_| recording.lanes.len() < 2 && own.is_none());
+        let any = || {
+            aborts
+                .values()
+                .max()
+                .filter(|_| recording.lanes.len() < 2 && own.is_none())
+        };
         let nameless = aborts.get(&None).filter(|_| recording.lanes.len() < 2);
         let last = named.max(nameless).or_else(any);
         last.copied().unwrap_or(0)
