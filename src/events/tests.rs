@@ -283,3 +283,35 @@ fn submissions_before_the_first_word_of_a_process_are_for_it() {
     assert_eq!(doubles(&[begins, first, runs, begins, first, runs]), 0);
     assert_eq!(doubles(&[first, begins, runs, first, begins, runs]), 0);
 }
+
+#[test]
+fn the_terminal_of_today_names_operations_by_their_variant() {
+    let lines = [
+        r#"{"ts":"2026-11-21T17:05:56.539Z","dir":"from_tui","kind":"op","payload":{"ListSkills":{"cwds":["/w"]}}}"#,
+        r#"{"ts":"2026-11-21T17:06:00.264Z","dir":"from_tui","kind":"op","payload":{"UserTurn":{"items":[{"type":"text","text":"begin please"}],"cwd":"/w"}}}"#,
+        r#"{"ts":"2026-11-21T17:06:01.089Z","dir":"from_tui","kind":"op","payload":"Interrupt"}"#,
+        r#"{"ts":"2026-11-21T17:06:02.000Z","dir":"from_tui","kind":"op","payload":{"type":"interrupt"}}"#,
+        r#"{"ts":"2026-11-21T17:06:02.000Z","dir":"from_tui","kind":"op","payload":7}"#,
+        r#"{"ts":"2026-11-21T17:06:02.000Z","dir":"from_tui","kind":"op","payload":{}}"#,
+    ];
+    let found = log(&lines);
+    let told: Vec<(What, &str)> = found
+        .events
+        .iter()
+        .map(|it| (it.what, found.name(it)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (What::Other, "list_skills"),
+            (What::MessageAsked, "user_turn"),
+            (What::InterruptAsked, "interrupt"),
+            (What::InterruptAsked, "interrupt"),
+            (What::Other, ""),
+            (What::Other, ""),
+        ]
+    );
+    assert!(found.events.iter().all(|it| it.inwards));
+    let text = found.events[1].text.map(|it| found.text(it));
+    assert_eq!(text, Some("begin please"));
+}
