@@ -1,6 +1,6 @@
 //! Makes a rollout whole: a copy in which no call is open, which today's Codex can resume.
 //!
-//! A file is read as lines of today's envelope format, whatever its era ([`lines`]); the walk over its history finds at
+//! A file is read as lines of today's envelope format, whatever its era (`repair::lines`); the walk over its history finds at
 //! every request which calls would be refused ([`plan`](fn@plan)); the copy is then written line by line
 //! ([`Plan::write`]). Every step reads the source anew and holds one line at a time, so that size is no matter. Lines that need no
 //! change keep every byte; what leaves the conversation is handed to a second writer. Nothing is made up in silence: an

@@ -52,6 +52,13 @@ pub fn safe(text: &str) -> String {
     out
 }
 
+/// A number and the word for it: "1 request", "2 requests".
+pub fn counted(count: impl TryInto<u64>, word: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {word}{s}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

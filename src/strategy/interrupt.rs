@@ -1,8 +1,8 @@
 //! Interrupting a session wherever it can be interrupted, and asking a strategy for the next request each time.
 //!
-//! [`points`] lists the places; places that leave client and server in the same state are one [`Point`] with a count.
+//! [`points()`] lists the places; places that leave client and server in the same state are one [`Point`] with a count.
 //! [`ask`] walks the session once for a strategy and judges the next request behind each point, in every world. What it
-//! says of a point is what [`super::run`] says of the last request of [`cut`]: the session, really cut there, with the
+//! says of a point is what [`super::run()`] says of the last request of [`cut()`]: the session, really cut there, with the
 //! next request behind it.
 //!
 //! # What a cut means
@@ -43,6 +43,8 @@ use super::{Options, Probe, Strategy, as_client, full, wire};
 
 pub use answered::answered;
 pub use cut::cut;
+#[cfg(test)]
+pub(super) use cut::cut_recording;
 pub use points::points;
 
 /// Who breaks a conversation off.
@@ -254,7 +256,7 @@ impl Told {
 }
 
 /// Walks a session under one strategy and tells `sink`, for each point and each way to go on, what becomes of the next
-/// request: the point's index, the way's index, the result. Points are those of [`points`] or some of them, in their
+/// request: the point's index, the way's index, the result. Points are those of [`points()`] or some of them, in their
 /// order. `Upstream` is not asked of points at which no answer is under way, nor of rollouts, which hold no streams.
 pub fn ask(
     session: &Session,
@@ -272,6 +274,8 @@ pub fn ask(
             wire::forks::ask(&script, resolved, own, worlds, points, nexts, sink);
         }
         Walked::Rollout(rollout) => {
+            // what was answered before a file was made whole says nothing of the file as it is
+            let own = own && !rollout.meta.recovered;
             full::forks::ask(rollout, resolved, own, worlds, points, nexts, sink);
         }
     }
@@ -299,7 +303,8 @@ pub fn applies(point: &Point, next: Next) -> bool {
     }
 }
 
-/// What a lane of a recording goes on from by habit, as its requests show; `None` for a rollout.
+/// What a lane of a recording goes on from by habit, as its requests show or its client is known to do; `None` for a
+/// rollout.
 pub fn habit(session: &Session, lane: u32) -> Option<Base> {
     let Session::Recording(recording) = session else {
         return None;
@@ -310,7 +315,11 @@ pub fn habit(session: &Session, lane: u32) -> Option<Base> {
         .filter(|it| it.lane == lane && it.request.whole)
         .peekable();
     of_lane.peek()?;
-    let mut base = Base::Whole;
+    let mut base = if as_client::chains(recording) {
+        Base::Complete
+    } else {
+        Base::Whole
+    };
     for exchange in of_lane {
         if exchange.request.conversation.is_some() {
             return Some(Base::Conversation);

@@ -23,6 +23,25 @@ pub(super) enum Retry {
     ErrorBody1610,
 }
 
+impl Retry {
+    /// Whether a refusal on record is one that is answered, with an output for the call it names.
+    pub(super) fn answers(self, refusal: &RecordedRefusal) -> bool {
+        let Some(named) = &refusal.named else {
+            return false;
+        };
+        if named.kind != RefusalKind::MissingOutput {
+            return false;
+        }
+        match self {
+            Self::No => false,
+            Self::ErrorBody => named.item_type.is_some_and(|it| it.answer_kind().is_some()),
+            Self::ErrorBody1610 => {
+                named.item_type == Some(ItemKind::FunctionCall) && named.id.contains("call_")
+            }
+        }
+    }
+}
+
 /// The request as one of the three servers sees it.
 pub(super) struct Variant<'a> {
     pub(super) ledger: &'a Ledger,

@@ -47,6 +47,12 @@ pub(super) fn run_rebuilt(script: &Script, strategy: Strategy, worlds: WorldSet)
     run
 }
 
+/// Runs requests from the first to the last.
+#[cfg(test)]
+pub(super) fn run_script(script: &Script, strategy: Strategy, own: bool, worlds: WorldSet) -> Run {
+    Runner::new(script, strategy, own, worlds).run()
+}
+
 /// The requests of a recording as the strategy sends them.
 pub(super) fn outgoing(
     recording: &Recording,
@@ -355,7 +361,11 @@ impl<'a> Runner<'a> {
         } else {
             self.endpoint.tree.len(ask.incoming.input)
         };
-        let changed = on_history || !judgement.edits.is_empty();
+        // it answers a call that is not on file: what it would send is another request than the recorded one
+        let answers = unchanged
+            && judgement.outcome == Outcome::Unknown
+            && (ask.refusal.as_ref()).is_some_and(|refusal| case.retry.answers(refusal));
+        let changed = on_history || answers || !judgement.edits.is_empty();
         let mut pictured = Vec::new();
         if let (false, Outcome::Refused(fault) | Outcome::Depends { fault, .. }) =
             (self.pictured, &judgement.outcome)

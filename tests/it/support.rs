@@ -191,14 +191,20 @@ pub(crate) fn unzstd(path: &Path) -> Option<Vec<u8>> {
 
 /// Reads a session as the program does, whatever kind it is.
 pub(crate) fn read(bytes: &[u8]) -> Result<responses_replay::session::Session, String> {
-    use responses_replay::session::{Kind, Session, exchanges, reader, request_file, sniff};
+    use responses_replay::session::{
+        Kind, Session, event_log, exchanges, reader, request_file, sniff,
+    };
     let head = bytes.get(..64 << 10).unwrap_or(bytes);
     let recording = match sniff(head) {
         Kind::Recording => reader::read(bytes),
         Kind::Exchanges => exchanges::read(bytes),
         Kind::RequestBody | Kind::ItemArray => request_file::read(bytes),
         Kind::LabLog => return Err("a request log".to_owned()),
-        Kind::EventLog(_) => return Err("events of a client".to_owned()),
+        Kind::EventLog(source) => {
+            return event_log::read(bytes, source)
+                .map(Session::Recording)
+                .map_err(|error| error.to_string());
+        }
         Kind::Unknown => {
             return responses_replay::rollout::reader::read(
                 bytes,

@@ -12,6 +12,7 @@ use super::super::error::CliError;
 use super::super::output::Output;
 use crate::proxy::tape::{Brief, Told, Totals};
 use crate::record::Summary;
+use crate::report::counted;
 use crate::session::format::cause_name;
 
 /// Recordings up to this size are read again for the summary.
@@ -117,8 +118,12 @@ fn line(brief: &Brief) -> String {
 pub(super) fn summarise(path: &Path, totals: &Totals, output: &Output) {
     let name = path.display();
     output.note(&format!(
-        "{name}: {} exchanges, {} connections, {} bytes up, {} bytes down, {} bytes on file",
-        totals.exchanges, totals.connections, totals.sent, totals.received, totals.written
+        "{name}: {}, {}, {} bytes up, {} bytes down, {} bytes on file",
+        counted(totals.exchanges, "exchange"),
+        counted(totals.connections, "connection"),
+        totals.sent,
+        totals.received,
+        totals.written
     ));
     if let Some(why) = &totals.failed {
         output.note(&format!("warning: the recording is not whole: {why}"));
@@ -138,22 +143,23 @@ pub(super) fn summarise(path: &Path, totals: &Totals, output: &Output) {
         return;
     };
     output.note(&format!(
-        "{} requests{}, {} cuts{}, {} refusals, {} open calls",
-        summary.requests,
+        "{}{}, {}{}, {}, {}",
+        counted(summary.requests, "request"),
         if summary.others > 0 {
-            format!(" and {} other exchanges", summary.others)
+            format!(" and {}", counted(summary.others, "other exchange"))
         } else {
             String::new()
         },
-        summary.cuts.len(),
+        counted(summary.cuts.len(), "cut"),
         numbers(&summary.cuts),
-        summary.refusals.len(),
-        summary.open_calls.len(),
+        counted(summary.refusals.len(), "refusal"),
+        counted(summary.open_calls.len(), "open call"),
     ));
     if summary.rollout_lines + summary.client_events > 0 {
         output.note(&format!(
-            "{} rollout lines, {} client events",
-            summary.rollout_lines, summary.client_events
+            "{}, {}",
+            counted(summary.rollout_lines, "rollout line"),
+            counted(summary.client_events, "client event")
         ));
     }
     for (number, message) in summary.refusals.iter().take(5) {

@@ -220,7 +220,7 @@ fn end(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Result
             .map_or(0, |entry| entry.line);
         writeln!(
             out,
-            "  {} {} asked for at line {line}: nobody answered",
+            "  {} {} asked for at line {line}: no answer is on file",
             ask.asking.name(),
             safe(&ask.id)
         )?;

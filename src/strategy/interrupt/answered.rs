@@ -10,10 +10,10 @@ use crate::session::tree::Node;
 use crate::strategy::Strategy;
 use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
 
-/// The session as [`cut`] leaves it, with the next request as `strategy` sent it and an answer to it: one call of the
+/// The session as [`cut()`] leaves it, with the next request as `strategy` sent it and an answer to it: one call of the
 /// kind the session knows, then the end. With it the points inside of that answer.
 ///
-/// `None` where the request does not get through in the world nearest to the defaults, or where [`cut`] has none.
+/// `None` where the request does not get through in the world nearest to the defaults, or where [`cut()`] has none.
 pub fn answered(
     session: &Session,
     point: &Point,

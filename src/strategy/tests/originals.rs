@@ -533,3 +533,31 @@ fn a_tool_that_answered_is_not_answered_again_by_a_chained_client() {
     );
     assert_eq!(own.score.false_statements, 0);
 }
+
+/// A client that goes on from a response that is not on file is refused for a call of that response.
+#[test]
+fn who_answers_the_call_that_a_400_names_is_not_said_to_be_refused_again() {
+    let refused = |id: &str, words: &str| {
+        let request = json!({"previous_response_id": "resp_before", "input": [{"role": "user", "content": "go on"}]});
+        let end = format!("No tool output found for {words} {id}.");
+        recording(&[exchange(&request, "", &[], &end)])
+    };
+    let verdict = |session: &Session, way: Strategy| run(session, way).verdict;
+    let plain = refused("call_x", "function call");
+    assert_eq!(verdict(&plain, Strategy::None), Verdict::Refused);
+    assert_eq!(verdict(&plain, Strategy::ErrorBody), Verdict::CannotTell);
+    assert_eq!(
+        verdict(&plain, Strategy::ErrorBody1610),
+        Verdict::CannotTell
+    );
+    // PR #1610 answers neither other ids nor other kinds
+    let other_id = refused("toolu_x", "function call");
+    assert_eq!(verdict(&other_id, Strategy::ErrorBody), Verdict::CannotTell);
+    assert_eq!(
+        verdict(&other_id, Strategy::ErrorBody1610),
+        Verdict::Refused
+    );
+    let custom = refused("call_x", "custom tool call");
+    assert_eq!(verdict(&custom, Strategy::ErrorBody), Verdict::CannotTell);
+    assert_eq!(verdict(&custom, Strategy::ErrorBody1610), Verdict::Refused);
+}
