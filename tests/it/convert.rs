@@ -41,13 +41,7 @@ fn judged(document: &Value) -> Value {
                 Some("interrupted" | "in_flight") => "nothing was sent after it",
                 cause => cause.unwrap_or_default(),
             };
-            json!([
-                it["call_id"],
-                it["type"],
-                it["name"],
-                it["lane"],
-                cause
-            ])
+            json!([it["call_id"], it["type"], it["name"], it["lane"], cause])
         })
         .collect();
     json!({

@@ -181,6 +181,45 @@ fn a_log_without_times_stands_on_the_clock_of_its_session() {
 }
 
 #[test]
+fn a_log_whose_clock_is_hours_off_is_moved() {
+    let sandbox = Sandbox::new();
+    let rollout = put(
+        &sandbox,
+        "rollout.jsonl",
+        r#"{"timestamp":"2025-08-09T05:33:37.000Z","type":"session_meta","payload":{"id":"0dea4b6a-a74c-4a16-9a41-a61789a2d866","cli_version":"0.45.0","cwd":"/w"}}
+{"timestamp":"2025-08-09T05:33:40.050Z","type":"response_item","payload":{"type":"message","role":"user","content":[{"type":"input_text","text":"go"}]}}
+{"timestamp":"2025-08-09T05:33:41.150Z","type":"event_msg","payload":{"type":"turn_aborted","reason":"interrupted"}}
+"#,
+    );
+    let tui = put(&sandbox, "tui.jsonl", TUI);
+    let inspect = |log: &str| {
+        let arguments = ["inspect", &rollout, "--with", log, "--format", "json"];
+        sandbox.run(&arguments).json()
+    };
+    let document = inspect(&tui);
+    assert_eq!(document["files"][1]["clock"], "shifted");
+    // five hours earlier by its own clock; now the interrupt stands between the message and the abort
+    let arguments = ["inspect", &rollout, "--with", &tui, "--format", "text"];
+    let transcript = sandbox.run(&arguments).out;
+    let at = |line: &str| {
+        transcript
+            .find(line)
+            .unwrap_or_else(|| panic!("{line}: {transcript}"))
+    };
+    assert!(
+        at(" 1:2 ") < at(" 2:7 ") && at(" 2:7 ") < at(" 1:3 "),
+        "{transcript}"
+    );
+    // a clock that is seconds off is left alone
+    let near = put(
+        &sandbox,
+        "near.jsonl",
+        &TUI.replace("2025-08-09T00:", "2025-08-09T05:"),
+    );
+    assert_eq!(inspect(&near)["files"][1]["clock"], "own");
+}
+
+#[test]
 fn interrupts_and_questions_of_the_real_app_server_have_their_answers() {
     let sandbox = Sandbox::new();
     let mut told = Vec::new();

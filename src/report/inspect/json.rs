@@ -128,6 +128,10 @@ fn events(session: &Session) -> Value {
         .threads
         .iter()
         .filter(|it| it.id.is_some() && it.stream == 0);
+    let said = |what: crate::events::What| {
+        let events = log.events.iter().filter(of_client);
+        events.filter(|it| it.what == what).count()
+    };
     json!({
         "log": log.source.map(crate::events::Source::name),
         "events": log.events.iter().filter(of_client).count(),
@@ -135,6 +139,8 @@ fn events(session: &Session) -> Value {
         "turns": turns.count(),
         "tool_calls": runs.count(),
         "messages": story.messages.len(),
+        "agent_messages": said(crate::events::What::AgentText),
+        "errors": said(crate::events::What::Error),
         "interrupts": story.interrupts.len(),
         "questions": story.asks.len(),
     })

@@ -185,6 +185,7 @@ fn head(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Resul
         match file.clock {
             Clock::Own => {}
             Clock::Matched => line.push_str(" · times by what it shares with the others"),
+            Clock::Shifted => line.push_str(" · its clock moved to that of the others"),
             Clock::None => line.push_str(" · no times"),
         }
         if open > 0 {
