@@ -188,6 +188,18 @@ fn owned<'a>(told: Told<'_>) -> Told<'a> {
     }
 }
 
+/// The name of an operation as `codex proto` writes it.
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    for (at, c) in name.chars().take(80).enumerate() {
+        if c.is_ascii_uppercase() && at > 0 {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
 /// A line of a rollout trace: `{wall_time_unix_ms, thread_id, codex_turn_id, payload: {type, …}}`. What it tells of the
 /// client's own protocol events, which are those of turns, is read as them; the rest is shown, and is no evidence.
 fn trace<'a>(object: &Object<'a>, payload: &Object<'a>) -> Told<'a> {
@@ -226,12 +238,24 @@ fn tui<'a>(object: &Object<'a>) -> Told<'a> {
     let kind = object.text("kind").unwrap_or_default();
     let payload = object.object("payload");
     let mut told = match (&payload, &*kind) {
-        (Some(payload), "op") => proto::operation(payload, Source::TuiLog),
+        (Some(payload), "op") => match payload.members().next() {
+            // and one with fields `{NAME: {…}}`
+            Some((name, inner)) if payload.get("type").is_none() => {
+                let inner = Object::read(inner.get()).unwrap_or_default();
+                proto::named(snake(name), &inner, Source::TuiLog)
+            }
+            _ => proto::operation(payload, Source::TuiLog),
+        },
         (Some(payload), _) => match (payload.object("msg"), payload.object("op")) {
             (Some(message), _) => proto::event(payload, &message, Source::TuiLog),
             (None, Some(op)) => proto::submission(payload, &op, Source::TuiLog),
             (None, None) => Told::new(Source::TuiLog, inwards, kind),
         },
+        (None, "op") => {
+            // since 2026 an operation without fields is its bare name
+            let name = object.text("payload").unwrap_or_default();
+            proto::named(snake(&name), &Object::default(), Source::TuiLog)
+        }
         (None, "session_end") => Told::new(Source::TuiLog, inwards, kind).means(What::Shutdown),
         (None, "app_event") => match object.text("variant") {
             Some(variant) => Told::new(Source::TuiLog, inwards, format!("app_event {variant}")),

@@ -202,10 +202,16 @@ impl Timeline {
                 // what drives a client may have logged both sides
                 let inner = ["event", "submit"].iter().find_map(|key| value.get(key));
                 let value = inner.filter(|it| it.is_object()).unwrap_or(value);
-                let of = ["payload", "msg", "op", "params"]
-                    .iter()
-                    .find_map(|key| value.get(key))
-                    .unwrap_or(value);
+                let mut of = value;
+                for _ in 0..3 {
+                    let inner = ["payload", "msg", "op", "params"]
+                        .iter()
+                        .find_map(|key| of.get(key));
+                    let Some(inner) = inner.filter(|it| it.is_object()) else {
+                        break;
+                    };
+                    of = inner;
+                }
                 let item = of.get("item").unwrap_or(of);
                 let kind = item
                     .get("type")

@@ -36,13 +36,12 @@ fn judged(document: &Value) -> Value {
         .unwrap()
         .iter()
         .map(|it| {
-            json!([
-                it["call_id"],
-                it["type"],
-                it["name"],
-                it["lane"],
-                it["cause"]
-            ])
+            // that a turn was aborted last is told by the client alone, and other formats hold nothing of that
+            let cause = match it["cause"].as_str() {
+                Some("interrupted" | "in_flight") => "nothing was sent after it",
+                cause => cause.unwrap_or_default(),
+            };
+            json!([it["call_id"], it["type"], it["name"], it["lane"], cause])
         })
         .collect();
     json!({

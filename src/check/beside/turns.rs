@@ -36,9 +36,20 @@ pub(super) fn interrupts(source: &Source<'_>, reasons: &Reasons, found: &mut Vec
     let mut of_end: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let last = source.log.events.len().saturating_sub(1);
     let wanted: BTreeSet<usize> = story.interrupts.iter().filter_map(|it| it.turn).collect();
+    let turned: BTreeSet<u16> = story
+        .threads
+        .iter()
+        .filter(|it| !it.turns.is_empty())
+        .map(|it| it.stream)
+        .collect();
     for interrupt in &story.interrupts {
         let asked = interrupt.asked;
         let Some(turn) = interrupt.turn.and_then(|it| story.turns.get(it)) else {
+            // whether a turn ran, a log without turns does not tell
+            let stream = source.log.events.get(asked).map(|it| it.stream);
+            if interrupt.accepted != Some(false) && !stream.is_some_and(|it| turned.contains(&it)) {
+                continue;
+            }
             let mut message = "an interrupt while no turn ran: nothing answers it".to_owned();
             if let (Some(answer), Some(false)) = (interrupt.answered, interrupt.accepted) {
                 message = format!(

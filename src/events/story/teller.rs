@@ -1,10 +1,12 @@
 //! Putting a log together, event by event.
 
+mod questions;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Ask, Double, Interrupt, Message, Outcome, Run, Stale, Story, Thread, Turn};
+use super::{Double, Interrupt, Message, Outcome, Run, Stale, Story, Thread, Turn};
 use crate::events::log::{Event, Id, Log};
-use crate::events::{AskKind, Decision, How, Source, ToolKind, What};
+use crate::events::{How, Source, ToolKind, What};
 
 /// Puts a log together.
 pub(super) fn tell(log: &Log) -> Story {
@@ -42,6 +44,10 @@ struct Teller<'a> {
     /// The last word of the client, by stream.
     spoke: BTreeMap<u16, usize>,
     stale: BTreeMap<usize, usize>,
+    /// Streams that tell of turns.
+    turned: BTreeSet<u16>,
+    /// The turn that began last in a rollout.
+    latest: Option<usize>,
     /// Messages that were not shown yet, by thread and text.
     texts: BTreeMap<(usize, Id), VecDeque<usize>>,
 }
@@ -67,6 +73,8 @@ impl<'a> Teller<'a> {
             began: BTreeSet::new(),
             spoke: BTreeMap::new(),
             stale: BTreeMap::new(),
+            turned: BTreeSet::new(),
+            latest: None,
             texts: BTreeMap::new(),
         }
     }
@@ -156,6 +164,7 @@ impl Teller<'_> {
                     let turn = self.story.turns.get(*it);
                     turn.is_some_and(|it| it.ended.is_none() && it.error.is_none())
                 });
+                let running = running.or_else(|| self.elsewhere(event.stream));
                 // an early client drops a task that has died when it is told to stop
                 if running.is_none()
                     && let Some(thread) = self.story.threads.get_mut(thread)
@@ -208,6 +217,16 @@ impl Teller<'_> {
             What::ToolEnded(kind, _) => self.tool(at, event, turn.or(active), kind, false),
             _ => {}
         }
+    }
+
+    /// The turn that runs by the word of a rollout, for a log that tells of no turns.
+    fn elsewhere(&self, stream: u16) -> Option<usize> {
+        if self.turned.contains(&stream) {
+            return None;
+        }
+        let latest = self.latest?;
+        let turn = self.story.turns.get(latest)?;
+        turn.ended.is_none().then_some(latest)
     }
 
     fn thread(&mut self, event: &Event) -> usize {
@@ -288,6 +307,10 @@ impl Teller<'_> {
             before.overtaken = Some(at);
         }
         let number = self.story.turns.len();
+        self.turned.insert(event.stream);
+        if event.stream > 0 {
+            self.latest = Some(number);
+        }
         if let Some(id) = event.turn {
             if let Some(&known) = self.turns.get(&(thread, id))
                 && let Some(first) = self.story.turns.get(known).and_then(|it| it.started)
@@ -336,6 +359,7 @@ impl Teller<'_> {
         let active = self.story.threads.get(thread).and_then(|it| it.active);
         let number = turn.or(active).unwrap_or_else(|| {
             // the log begins inside of the turn
+            self.turned.insert(event.stream);
             let number = self.story.turns.len();
             self.story.turns.push(Turn {
                 thread,
@@ -460,70 +484,6 @@ impl Teller<'_> {
             && message.outcome == Outcome::Unknown
         {
             message.outcome = Outcome::Shown;
-        }
-    }
-
-    fn asked(
-        &mut self,
-        at: usize,
-        event: &Event,
-        thread: usize,
-        turn: Option<usize>,
-        kind: AskKind,
-    ) {
-        if let Some(number) = self.asked_already(event, kind) {
-            if let Some(id) = event.id {
-                self.asks.insert((event.stream, id), number);
-            }
-            return;
-        }
-        let number = self.story.asks.len();
-        if let Some(id) = event.id {
-            self.asks.insert((event.stream, id), number);
-        }
-        if let Some(call) = event.call {
-            self.by_call.insert((event.stream, call), number);
-        }
-        if let Some(id) = event.turn {
-            self.by_turn.insert((event.stream, id), number);
-        }
-        self.story.asks.push(Ask {
-            asked: at,
-            kind,
-            thread,
-            turn,
-            call: event.call,
-            answered: None,
-            resolved: None,
-        });
-    }
-
-    /// The question that this one says in other words: an event of core and the request that carries it to the driver.
-    fn asked_already(&self, event: &Event, kind: AskKind) -> Option<usize> {
-        let number = *self.by_call.get(&(event.stream, event.call?))?;
-        let ask = self.story.asks.get(number)?;
-        let open = ask.kind == kind && ask.answered.is_none() && ask.resolved.is_none();
-        let is_request = |event: &Event| {
-            let id = event.id.map(|it| self.log.text(it));
-            id.is_some_and(|it| it.starts_with(super::super::rpc::REQUEST))
-        };
-        let first = self.log.events.get(ask.asked)?;
-        (open && is_request(first) != is_request(event)).then_some(number)
-    }
-
-    fn answered(&mut self, at: usize, event: &Event, decision: Decision) {
-        // by the question's own id, else by the call's; early clients answer with the id of the submission
-        let by_id = event.id.and_then(|id| {
-            self.asks
-                .get(&(event.stream, id))
-                .or_else(|| self.by_call.get(&(event.stream, id)))
-        });
-        let by_turn = event
-            .id
-            .and_then(|id| self.by_turn.get(&(event.stream, id)));
-        let found = by_id.or(by_turn).copied();
-        if let Some(ask) = found.and_then(|it| self.story.asks.get_mut(it)) {
-            ask.answered.get_or_insert((at, decision));
         }
     }
 

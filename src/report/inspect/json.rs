@@ -138,6 +138,10 @@ fn events(session: &Session) -> Value {
     }
     let closed = ["item.completed", "item/completed", "item_completed"];
     let closed: u32 = closed.iter().filter_map(|it| types.get(it)).sum();
+    let said = |what: crate::events::What| {
+        let events = log.events.iter().filter(of_client);
+        events.filter(|it| it.what == what).count()
+    };
     json!({
         "log": log.source.map(crate::events::Source::name),
         "events": log.events.iter().filter(of_client).count(),
@@ -148,6 +152,8 @@ fn events(session: &Session) -> Value {
         "turns": turns.count(),
         "tool_calls": runs.count(),
         "messages": story.messages.len(),
+        "agent_messages": said(crate::events::What::AgentText),
+        "errors": said(crate::events::What::Error),
         "interrupts": story.interrupts.len(),
         "questions": story.asks.len(),
     })
