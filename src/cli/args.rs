@@ -339,6 +339,8 @@ pub enum EventsChoice {
     Proto,
     /// codex app-server: JSON-RPC on stdin and stdout
     AppServer,
+    /// codex mcp-server, earlier codex mcp: JSON-RPC on stdin and stdout
+    Mcp,
     /// The session log of Codex's terminal interface
     TuiLog,
 }

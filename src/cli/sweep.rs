@@ -9,6 +9,7 @@ mod client;
 
 use super::Environment;
 use super::args::{Format, SweepArgs};
+use super::contract;
 use super::error::CliError;
 use super::input::{self, Source};
 use super::inspect::load::Opened;
@@ -31,8 +32,15 @@ pub(super) fn run(
         Some(name) => strategy_named(name)?,
         None => Strategy::AsClient,
     };
-    let plan = plan(args, chosen)?;
+    let (policies, citation) = contract::policies(args.contract.as_deref(), policies(args)?)?;
+    let plan = plan(args, chosen, policies)?;
     if args.first.is_some() {
+        if args.contract.is_some() {
+            return Err(CliError::usage(
+                "--contract goes with what is judged here, not with a real client",
+            )
+            .hint("name the policies of the mock that it meets: --policy NAME=VALUE"));
+        }
         return client::run(args, environment, output);
     }
     let known = args.baseline.as_deref().map(baseline).transpose()?;
@@ -64,6 +72,7 @@ pub(super) fn run(
         sweep: &swept,
         chosen,
         known: known.as_deref(),
+        contract: citation.as_ref(),
     };
     match output.format {
         Format::Json => output.document(&draw::json(&report))?,
@@ -120,7 +129,11 @@ fn strategy_named(name: &str) -> Result<Strategy, CliError> {
     })
 }
 
-fn plan(args: &SweepArgs, chosen: Strategy) -> Result<Plan, CliError> {
+fn plan(
+    args: &SweepArgs,
+    chosen: Strategy,
+    policies: Vec<(Policy, usize)>,
+) -> Result<Plan, CliError> {
     let mut strategies = args
         .strategies
         .iter()
@@ -158,7 +171,7 @@ fn plan(args: &SweepArgs, chosen: Strategy) -> Result<Plan, CliError> {
         strategies,
         nexts,
         cuts: cuts(args.cuts.as_deref().unwrap_or("all"))?,
-        policies: policies(args)?,
+        policies,
         variants: variants(args)?,
         twice: args.twice,
         jobs: args.jobs.unwrap_or_else(cores).clamp(1, 64),

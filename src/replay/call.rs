@@ -105,7 +105,7 @@ pub enum Leave {
     /// It reads to the end.
     #[default]
     Never,
-    /// Behind so many events.
+    /// Behind so many events; 0: when the head of the answer has come.
     Behind(u32),
     /// Behind the first event of this type.
     At(&'static str),
@@ -137,6 +137,8 @@ pub struct Got {
     pub content_type: String,
     /// How long the endpoint asks to wait.
     pub retry_after: Option<Duration>,
+    /// Where a redirection leads.
+    pub location: Option<String>,
     /// What the events, or the body, add up to.
     pub fold: ResponseFold,
     /// The body, where it is no event stream.
@@ -172,14 +174,19 @@ impl Caller {
         tape: Option<Tape>,
     ) -> Result<Self, CallError> {
         let roots = upstream.tls().then_some(Roots::Both);
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(roots)?)
             .http1_only()
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
-            .connect_timeout(patience.connect)
+            .connect_timeout(patience.connect);
+        if upstream.is_loopback() {
+            // what stays on this machine is not sent through another
+            client = client.no_proxy();
+        }
+        let client = client
             .build()
             .map_err(|error| CallError::Client(chain(&error)))?;
         let authorization = key.filter(|key| !key.0.is_empty()).map(|key| {
@@ -232,6 +239,7 @@ impl Caller {
         if !websocket {
             set(hyper::header::CONTENT_TYPE, "application/json");
             set(hyper::header::ACCEPT, "text/event-stream, application/json");
+            set(hyper::header::ACCEPT_ENCODING, "identity");
         }
         if let Some(authorization) = &self.authorization {
             headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
@@ -244,29 +252,47 @@ impl Caller {
         format!("{}/{name}", self.upstream.prefix())
     }
 
-    /// Reads a small resource below the base URL; `None` where there is none.
-    pub async fn get(&self, name: &str) -> Option<String> {
+    /// Reads a small resource below the base URL.
+    ///
+    /// # Errors
+    /// The status, if there was an answer, and why there is no text.
+    pub async fn get(&self, name: &str) -> Result<String, (Option<u16>, String)> {
         let mut headers = self.headers(&Ask::default(), true);
         headers.insert(
             hyper::header::ACCEPT,
             HeaderValue::from_static("application/json"),
         );
+        let mut told = Told::request(self.tape.as_ref(), "GET", &self.path(name), &headers, b"");
         let url = format!("{}/{name}", self.upstream.url());
         let asked = self.client.get(url).headers(headers).send();
         let reading = async {
-            let mut response = asked.await.ok()?.error_for_status().ok()?;
+            let broken = |error: reqwest::Error| (None, chain(&error.without_url()));
+            let mut response = asked.await.map_err(broken)?;
+            let status = response.status().as_u16();
+            told.response(status, response.headers());
+            if status != 200 {
+                return Err((Some(status), format!("it answered {status}")));
+            }
             let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await.ok()? {
+            while let Some(chunk) = response.chunk().await.map_err(broken)? {
+                told.chunk(&chunk);
                 bytes.extend_from_slice(&chunk);
                 if bytes.len() > MAX_TEXT {
-                    return None;
+                    return Err((Some(status), "its answer is too large".to_owned()));
                 }
             }
-            String::from_utf8(bytes).ok()
+            String::from_utf8(bytes)
+                .map_err(|_not_text| (Some(status), "its answer is no text".to_owned()))
         };
-        tokio::time::timeout(self.patience.idle, reading)
+        let waited = self.patience.idle.as_secs_f64();
+        let came = tokio::time::timeout(self.patience.idle, reading)
             .await
-            .ok()?
+            .unwrap_or_else(|_late| Err((None, format!("no answer within {waited} s"))));
+        match &came {
+            Ok(_) => told.end(EndCause::Complete, None),
+            Err((_, why)) => told.end(EndCause::UpstreamError, Some(why.clone())),
+        }
+        came
     }
 
     /// Sends a request once and reads its answer.
@@ -440,6 +466,7 @@ impl Reading {
             status,
             content_type: header("content-type").unwrap_or("").to_owned(),
             retry_after: retry_after(headers),
+            location: header("location").map(str::to_owned),
             text: if streamed {
                 String::new()
             } else {
@@ -479,6 +506,9 @@ async fn read(
     let mut reading = Reading::default();
     let deadline = tokio::time::Instant::now() + patience.whole;
     let ended = loop {
+        if leave == Leave::Behind(0) {
+            break Ended::Left;
+        }
         let late = deadline.min(tokio::time::Instant::now() + patience.idle);
         match tokio::time::timeout_at(late, response.chunk()).await {
             Err(_) if late >= deadline => break Ended::TooMuch("time"),

@@ -16,6 +16,7 @@ use super::style::Paint;
 use super::{picture, text};
 use crate::check::{Checked, Severity};
 use crate::contract::Outcome as Answer;
+use crate::contract::lock::Citation;
 use crate::replay::SessionReport;
 use crate::strategy::live::LiveResult;
 use crate::strategy::{Judged, Verdict};
@@ -159,6 +160,7 @@ impl Case {
                 message: first,
             },
         };
+        cite(&mut marks, report.contract.as_ref());
         marks.extend(problems(&report.path, report.session.problems()));
         Self {
             name: report.path.clone(),
@@ -210,6 +212,27 @@ impl Case {
     }
 }
 
+/// Every judgement that was made under the contract of an endpoint says so.
+fn cite(marks: &mut [Mark], citation: Option<&Citation>) {
+    if let Some(citation) = citation {
+        for mark in marks {
+            let _ = write!(mark.message, " [{}]", citation.source());
+        }
+    }
+}
+
+impl Case {
+    /// The same, judged under the contract of an endpoint.
+    #[must_use]
+    pub fn under(mut self, citation: Option<&Citation>) -> Self {
+        if let Some(citation) = citation {
+            cite(&mut self.marks, Some(citation));
+            text::cite(&mut self.output, citation);
+        }
+        self
+    }
+}
+
 /// What stands in the way of a session's first run, request by request.
 fn marks_of(report: &SessionReport) -> Vec<Mark> {
     let Some(run) = report.runs.first() else {
@@ -223,8 +246,10 @@ fn marks_of(report: &SessionReport) -> Vec<Mark> {
     };
     let telling = |request: &&Judged| match &request.live {
         Some(live) => {
-            !matches!(live.result, LiveResult::Accepted | LiveResult::Parted)
-                || live.divergence.is_some()
+            !matches!(
+                live.result,
+                LiveResult::Accepted | LiveResult::Parted | LiveResult::Skipped
+            ) || live.divergence.is_some()
         }
         None => request.outcome != Answer::Accepted || request.agrees == Some(false),
     };

@@ -43,6 +43,8 @@ use super::{Options, Probe, Strategy, as_client, full, wire};
 
 pub use answered::answered;
 pub use cut::cut;
+#[cfg(test)]
+pub(super) use cut::cut_recording;
 pub use points::points;
 
 /// Who breaks a conversation off.
@@ -272,6 +274,8 @@ pub fn ask(
             wire::forks::ask(&script, resolved, own, worlds, points, nexts, sink);
         }
         Walked::Rollout(rollout) => {
+            // what was answered before a file was made whole says nothing of the file as it is
+            let own = own && !rollout.meta.recovered;
             full::forks::ask(rollout, resolved, own, worlds, points, nexts, sink);
         }
     }

@@ -60,6 +60,9 @@ pub struct SweepArgs {
     /// Fix a policy of the API that is not known (can be repeated; see 'replay --help')
     #[arg(long, value_name = "NAME=VALUE")]
     pub policy: Vec<String>,
+    /// Go by what 'replay probe' found of an endpoint
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
     /// Fail only where this earlier JSON document of a sweep does not
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
@@ -67,7 +70,12 @@ pub struct SweepArgs {
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Start a real client's first turn with this command and cut it
-    #[arg(long, value_name = "CMD", help_heading = "A real client")]
+    #[arg(
+        long,
+        value_name = "CMD",
+        help_heading = "A real client",
+        conflicts_with_all = ["recover", "strategies", "who", "base", "kinds", "ids", "transport", "twice", "baseline"]
+    )]
     pub first: Option<String>,
     /// Start its next turn with this one; without it the first command goes on by itself
     #[arg(

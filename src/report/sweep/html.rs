@@ -47,6 +47,13 @@ pub fn html(swept: &Swept<'_>) -> String {
         sweep.points,
         sweep.judged
     );
+    if let Some(citation) = swept.contract {
+        for line in [Some(citation.words()), citation.warning.clone()] {
+            if let Some(line) = line {
+                let _ = writeln!(out, "<p>{}</p>", escaped(&line));
+            }
+        }
+    }
     picture(&mut out, swept);
     legend(&mut out, swept);
     table(&mut out, swept);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Swept;
-use crate::report::json::SCHEMA;
+use crate::report::json::{SCHEMA, contract};
 use crate::strategy::interrupt::Base;
 use crate::sweep::{Cell, Example};
 
@@ -32,6 +32,10 @@ pub fn json(swept: &Swept<'_>) -> Value {
                     "ids".to_owned(),
                     json!(variant.and_then(|it| it.ids.clone())),
                 );
+                object.insert(
+                    "transport".to_owned(),
+                    json!(variant.and_then(|it| it.transport)),
+                );
             }
             cells.push(value);
         }
@@ -50,6 +54,7 @@ pub fn json(swept: &Swept<'_>) -> Value {
         "first_cuts": sweep.first_cuts,
         "failing": swept.failing().map(|(situation, _)| sweep.key(situation, swept.chosen)).collect::<Vec<_>>(),
         "baseline": swept.known.is_some(),
+        "contract": swept.contract.map(contract),
         "cells": cells,
     })
 }

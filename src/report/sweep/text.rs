@@ -17,6 +17,10 @@ pub fn text(swept: &Swept<'_>, paint: Paint, verbose: bool) -> String {
     if verbose {
         others(&mut out, swept, paint);
     }
+    if let Some(citation) = swept.contract {
+        out.push('\n');
+        crate::report::text::cite(&mut out, citation);
+    }
     out
 }
 
