@@ -298,8 +298,12 @@ pub fn diff(left: &Sequence, right: &Sequence, options: &Options<'_>) -> Differe
 ///     Ok(diff::normalised(&sequence, &options))
 /// };
 /// // recorded twice, with other ids and times
-/// insta::assert_snapshot!(conversation(&monday)?, @r#"
-/// "#);
+/// insta::assert_snapshot!(conversation(&monday)?, @r##"
+/// request model="m"
+/// function_call shell {"arguments":"{\"cmd\":\"echo hi\"}","call_id":"call#1","name":"shell","type":"function_call"}
+/// function_call_output {"call_id":"call#1","output":"Wall time: …\nOutput:\nhi","type":"function_call_output"}
+/// cut {"cause":"client_closed","client_left":true}
+/// "##);
 /// assert_eq!(conversation(&monday)?, conversation(&tuesday)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

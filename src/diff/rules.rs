@@ -249,7 +249,7 @@ impl Rules {
         let Seg::Key(name) = path.seg else {
             return false;
         };
-        if !quoted && self.members.contains(name) {
+        if !quoted && self.members.contains(name) && !path.is_in_schema() {
             return true;
         }
         if name == "duration_seconds"
@@ -349,6 +349,11 @@ impl<'p> Path<'p> {
     /// Whether the place lies in the `output` of an item.
     pub(super) fn is_in_item_output(&self) -> bool {
         self.member() == Some("output")
+    }
+
+    /// Whether the place lies in the schema of a tool or of an answer, where members bear the names of parameters.
+    fn is_in_schema(&self) -> bool {
+        matches!(self.member(), Some("tools" | "text"))
     }
 
     /// Whether the place lies in the `content` of an item.
@@ -485,6 +490,22 @@ mod tests {
             assert!(!means(path), "{path}");
         }
         assert!(Rules::default().ignore("a..b").is_err());
+    }
+
+    #[test]
+    fn a_parameter_is_no_time() {
+        let rules = Rules::default();
+        for top in ["request", "response", "item"] {
+            let root = Path::root(top);
+            assert!(rules.aside(&root.key("timestamp"), false));
+            let (tools, text) = (root.key("tools"), root.key("text"));
+            let tool = tools.index(0);
+            let parameters = tool.key("parameters");
+            for parent in [parameters.key("properties"), text.key("format")] {
+                assert!(!rules.aside(&parent.key("timestamp"), false), "{top}");
+                assert!(!rules.aside(&parent.key("usage"), false), "{top}");
+            }
+        }
     }
 
     #[test]

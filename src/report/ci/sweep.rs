@@ -71,7 +71,7 @@ fn one(report: &Swept<'_>, situation: &Situation, cell: &Cell) -> Case {
         line: cell
             .smallest
             .as_ref()
-            .and_then(|it| Some(it.behind.as_ref().map_or(it.line, |first| first.line)))
+            .map(|it| it.behind.as_ref().map_or(it.line, |first| first.line))
             .filter(|line| *line > 0),
         title: format!("replay: {}", mark.name()),
         message: format!("{key}: {told}"),
