@@ -9,6 +9,7 @@ mod command;
 mod judge;
 mod one;
 pub mod oracle;
+mod places;
 mod state;
 
 use std::collections::BTreeMap;
@@ -22,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::contract::Policy;
-use crate::strategy::interrupt::{Point, Stage};
 
 pub use command::{Template, TemplateError};
+pub use places::{Place, Playable};
 pub use state::{State, StateError};
 
 /// How a client is interrupted.
@@ -52,6 +53,16 @@ impl Interrupt {
             Self::Sigint => "sigint",
             Self::Sigterm => "sigterm",
             Self::Sigkill => "sigkill",
+        }
+    }
+
+    /// Whether a client can be interrupted like this at a place.
+    pub fn is_for(self, place: &Place) -> bool {
+        match self {
+            // behind a whole answer nothing is under way that the endpoint could break off
+            Self::Hangup => !place.over,
+            // a client that is waited for with a signal has taken in whole events only
+            Self::Sigint | Self::Sigterm | Self::Sigkill => !place.half,
         }
     }
 }
@@ -85,90 +96,6 @@ pub struct Plan {
     pub keep: bool,
     /// Variables that every command is given.
     pub environment: Vec<(String, String)>,
-}
-
-/// A place in the recording at which a client is cut.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// The exchange's number in the recording.
-    pub exchange: u32,
-    /// Which request of the client that is, from 1.
-    pub request: u32,
-    /// The event behind which it falls; `None`: nothing is answered.
-    pub event: Option<u32>,
-    /// How far things have come there.
-    pub stage: String,
-    /// Whether that request carried outputs.
-    pub carries_outputs: bool,
-    /// Whether the whole answer is sent.
-    pub over: bool,
-    /// Whether only half of that event arrives.
-    #[serde(default)]
-    pub half: bool,
-}
-
-impl Place {
-    /// As it is told to commands: `2:response 7`, in the words of `serve --cut`.
-    pub fn cut(&self) -> String {
-        match self.event {
-            Some(event) if self.half => format!("{}:{event}=half-line", self.request),
-            Some(event) => format!("{}:{event}", self.request),
-            None => format!("{}:byte:0", self.request),
-        }
-    }
-}
-
-/// The places of a recording at which a client can be cut, from the points of its sweep.
-///
-/// Only the lane of its first request counts. With `every_event` there is a place for each event, and one inside of an
-/// event for each stage of each request.
-pub fn places(points: &[Point], every_event: bool) -> Vec<Place> {
-    let mut found = Vec::new();
-    let lane = points.first().map(|point| point.lane);
-    let mut numbers: Vec<u32> = Vec::new();
-    for point in points.iter().filter(|point| Some(point.lane) == lane) {
-        let Some(exchange) = point.exchange else {
-            continue;
-        };
-        if numbers.last() != Some(&exchange) {
-            numbers.push(exchange);
-        }
-        // a client cannot be told which of its tools should have ended
-        if point.stage == Stage::SomeOutputs {
-            continue;
-        }
-        let over = matches!(point.stage, Stage::InTool | Stage::Idle);
-        let last = if every_event && !over && point.event.is_some() {
-            point.cuts
-        } else {
-            1
-        };
-        let place = Place {
-            exchange,
-            request: numbers.len() as u32,
-            event: point.event,
-            stage: point.stage.name().to_owned(),
-            carries_outputs: point.carries_outputs,
-            over,
-            half: false,
-        };
-        let is_first = |it: &Place| it.exchange != exchange || it.stage != place.stage;
-        if every_event && !over && point.event.is_some() && found.iter().all(is_first) {
-            // what arrives by half leaves what the event before it left
-            found.push(Place {
-                event: point.event.map(|event| event + 1),
-                half: true,
-                ..place.clone()
-            });
-        }
-        for further in 0..last {
-            found.push(Place {
-                event: point.event.map(|event| event + further),
-                ..place.clone()
-            });
-        }
-    }
-    found
 }
 
 /// One case.
@@ -209,13 +136,13 @@ pub enum Did {
     Depends,
     /// It sent no further request.
     Silent,
-    /// The recording was over, or the client ended, before the cut was reached.
+    /// The client ended, or its time was over, before the cut was reached; or it asked for what cannot be cut there.
     NotReached,
     /// A request was refused, and a later one got through.
     Refused,
     /// It was refused to the end.
     Stuck,
-    /// A command could not be started.
+    /// A command could not be started, or the preparation failed.
     Failed,
 }
 
@@ -301,12 +228,7 @@ pub fn cases(plan: &Plan, places: &[Place]) -> Vec<Case> {
     let mut found = Vec::new();
     for place in places {
         for interrupt in &plan.interrupts {
-            // nothing is under way that the endpoint could break off
-            if *interrupt == Interrupt::Hangup && place.over {
-                continue;
-            }
-            // a client that is waited for with a signal has taken in whole events only
-            if *interrupt != Interrupt::Hangup && place.half {
+            if !interrupt.is_for(place) {
                 continue;
             }
             for repeat in 1..=plan.repeat.max(1) {
@@ -333,7 +255,7 @@ pub fn run(
     stop: &Arc<AtomicBool>,
     told: &(dyn Fn(usize, usize, &Case, &Result) + Sync),
 ) -> std::result::Result<Results, TrialError> {
-    one::check(plan).map_err(TrialError::Session)?;
+    Playable::read(&plan.session).map_err(TrialError::Session)?;
     let runtime: Runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -398,10 +320,14 @@ async fn stopped() {
         use tokio::signal::unix::{SignalKind, signal};
         let terminate = signal(SignalKind::terminate());
         let interrupt = signal(SignalKind::interrupt());
-        if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
+        let hangup = signal(SignalKind::hangup());
+        if let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+            (terminate, interrupt, hangup)
+        {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hangup.recv() => {}
             }
             return;
         }

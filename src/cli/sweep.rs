@@ -12,8 +12,10 @@ use super::args::{Format, SweepArgs};
 use super::contract;
 use super::error::CliError;
 use super::input::{self, Source};
+use super::inspect::load::Opened;
 use super::output::Output;
 use crate::contract::Policy;
+use crate::report::ci::Case;
 use crate::report::sweep::{self as draw, Swept};
 use crate::report::text::MODEL_NOTE;
 use crate::session::Session;
@@ -75,6 +77,7 @@ pub(super) fn run(
     match output.format {
         Format::Json => output.document(&draw::json(&report))?,
         Format::Html => output.data(&draw::html(&report))?,
+        Format::Junit | Format::Github => output.cases("sweep", &cases(&report, &source)?)?,
         _ => {
             output.data(&draw::text(&report, output.paint, output.verbose))?;
             output.note(MODEL_NOTE);
@@ -86,6 +89,18 @@ pub(super) fn run(
         (false, true) => 4,
         (false, false) => 0,
     })
+}
+
+/// The sweep for CI; lines are told where they are those of the file.
+fn cases(report: &Swept<'_>, source: &Source) -> Result<Vec<Case>, CliError> {
+    let mut cases = Case::swept(report);
+    // what comes on stdin has been read, and has no place in a file
+    if source.path().is_none() || Opened::new(source)?.is_converted {
+        for mark in cases.iter_mut().flat_map(|case| &mut case.marks) {
+            mark.line = None;
+        }
+    }
+    Ok(cases)
 }
 
 /// The one session that is named.

@@ -120,14 +120,16 @@ pub fn count(whole: &Whole) -> Counts {
 
 fn whole_body(counts: &mut Counts, fold: &mut ResponseFold, body: &[u8]) {
     let text = String::from_utf8_lossy(body);
-    if Object::read(&text).is_none() {
+    let Some(object) = Object::read(&text) else {
         counts.form = Form::Text;
         return;
-    }
+    };
     counts.form = Form::Json;
-    fold.whole(&text);
-    for item in &fold.done {
-        closed(counts, &item.raw);
+    if fold.whole(&text) {
+        // those of a response that is still under way, too
+        for item in object.array("output").unwrap_or_default() {
+            closed(counts, item.get());
+        }
     }
 }
 

@@ -10,12 +10,12 @@ use super::log::{Bytes, Hop, Log, Reply, Sent, end_frame, is_whole};
 use super::{ConvertError, Converted};
 use crate::session::ReadError;
 use crate::session::exchange::EndCause;
-use crate::session::format::{Cause, EndLine, RequestLine};
+use crate::session::format::{Cause, EndLine, GapLine, RequestLine};
 use crate::session::writer::Writer;
 use crate::wire::event::EventHead;
 use crate::wire::lines::{LineReader, Reason, Values, trim};
 use crate::wire::raw::{Object, array, compact, string};
-use crate::wire::sse::{Frame, Framer, Mode, frames};
+use crate::wire::sse::{Frame, Framer, MAX_FRAME, Mode, frames};
 
 const NOT_HELD: [&str; 5] = [
     "requests",
@@ -55,12 +55,24 @@ impl<W: Write> Answers<'_, '_, W> {
         written.map_err(ConvertError::Write)
     }
 
+    /// A frame that is too long to be kept.
+    fn gap(&mut self, bytes: u64) -> Result<(), ConvertError> {
+        let exchange = self.begin()?;
+        let line = GapLine {
+            exchange: Some(exchange),
+            at_us: 0,
+            chunks: 1,
+            bytes,
+            reason: "an event is longer than is read",
+        };
+        self.log.writer.gap(line).map_err(ConvertError::Write)
+    }
+
     fn begin(&mut self) -> Result<u32, ConvertError> {
         if let Some(number) = self.open {
             return Ok(number);
         }
-        self.log.done.requests += 1;
-        let number = self.log.done.requests;
+        let number = self.log.number(None);
         self.open = Some(number);
         let line = RequestLine {
             exchange: number,
@@ -108,6 +120,8 @@ pub(super) fn from_sse<R: Read, W: Write>(
     // bytes of the stream from `from` on
     let (mut held, mut from): (Vec<u8>, u64) = (Vec::new(), 0);
     let mut line = 1_u32;
+    // lines of a frame that is too long and not over yet, which `line` counts already
+    let mut skipped = 0;
     let mut answers = Answers {
         log: &mut log,
         open: None,
@@ -139,14 +153,19 @@ pub(super) fn from_sse<R: Read, W: Write>(
                     .begin("text of an event stream", &not_held, None);
                 begun.map_err(ConvertError::Write)?;
             }
-            let range = (frame.raw.start - from) as usize..(frame.raw.end - from) as usize;
+            let range = frame.raw.start.saturating_sub(from) as usize
+                ..frame.raw.end.saturating_sub(from) as usize;
             used = range.end;
             let mut raw = held.get(range).unwrap_or(&[]).to_vec();
             let lines = memchr::memchr_iter(b'\n', &raw).count() as u32;
             if frame.too_long {
                 let length = frame.raw.end - frame.raw.start;
-                answers.log.problem(line, Reason::TooLong(length));
-            } else if let Some(data) = &frame.data
+                answers.log.problem(line - skipped, Reason::TooLong(length));
+                answers.gap(length)?;
+                (line, skipped) = (line + lines, 0);
+                continue;
+            }
+            if let Some(data) = &frame.data
                 && !is_whole(data)
             {
                 let reason = match (
@@ -168,6 +187,13 @@ pub(super) fn from_sse<R: Read, W: Write>(
         }
         held.drain(..used.min(held.len()));
         from += used as u64;
+        if held.len() > MAX_FRAME + block.len() {
+            // the framer has given this frame up; its bytes are only counted
+            let lines = memchr::memchr_iter(b'\n', &held).count() as u32;
+            (line, skipped) = (line + lines, skipped + lines);
+            from += held.len() as u64;
+            held.clear();
+        }
     }
     answers.close()?;
     if log.done.requests == 0 {

@@ -178,7 +178,12 @@ impl<W: Write> Trace<'_, '_, '_, W> {
             .text("inference_call_id")
             .unwrap_or_default()
             .into_owned();
-        match payload.text("type").as_deref().unwrap_or("") {
+        let kind = payload.text("type").unwrap_or_default();
+        if kind.starts_with("inference_") {
+            // what it tells beside the bodies: provider, model, the request's id at the endpoint
+            self.log.event(at_us, compact(text));
+        }
+        match &*kind {
             "inference_started" => {
                 let begun = Begun {
                     line,
@@ -278,9 +283,13 @@ impl<W: Write> Trace<'_, '_, '_, W> {
         let (mut cause, mut status, mut refusal) = (EndCause::NotHeld, None, None);
         match kind {
             "inference_completed" => {
-                let mut response = String::from("{\"id\":");
-                push_string(&mut response, id.as_deref().unwrap_or(""));
-                response.push_str(",\"object\":\"response\",\"status\":\"completed\"");
+                let mut response = String::from("{");
+                if let Some(id) = &id {
+                    response.push_str("\"id\":");
+                    push_string(&mut response, id);
+                    response.push(',');
+                }
+                response.push_str("\"object\":\"response\",\"status\":\"completed\"");
                 if let Some(usage) = answer.value("token_usage") {
                     let _ = write!(response, ",\"usage\":{}", compact(usage));
                 }
@@ -350,7 +359,7 @@ impl<W: Write> Trace<'_, '_, '_, W> {
                     None => Sent::NotHeld(None),
                 },
                 reply,
-                end,
+                end: Some(end),
                 end_us,
                 detail: detail.map(Cow::Owned),
                 ..Hop::default()

@@ -77,10 +77,11 @@ pub(super) fn from_vcr<R: Read, W: Write>(
         log.problem(0, Reason::TooLong(MAX_FILE));
     }
     if log.done.requests == 0 {
-        return Err(ConvertError::nothing(
-            0,
-            "no interaction is in it".to_owned(),
-        ));
+        let why = match state.count {
+            0 => "no interaction is in it".to_owned(),
+            count => format!("none of its {count} interactions has a `request`"),
+        };
+        return Err(ConvertError::nothing(0, why));
     }
     log.done.lines = text.lines().count() as u32;
     log.finish().map_err(ConvertError::Write)
@@ -149,24 +150,18 @@ impl State {
                 Sent::NotHeld(None)
             }
         };
-        let reply = response.map(|response| {
-            let status = response
-                .get("status")
-                .or_else(|| response.get("status_code"));
-            let status = status.and_then(|it| it.get("code").or(Some(it)));
-            Reply {
-                at_us,
-                status: status.and_then(Node::str).and_then(|it| it.parse().ok()),
-                headers: headers_of(response),
-                body: body_of(response)
-                    .unwrap_or_else(|why| {
-                        log.says(line, format!("{name}: the answer's body {why}"));
-                        None
-                    })
-                    .unwrap_or(Cow::Borrowed(b"")),
-                bytes: Bytes::Dump,
-                parts: Vec::new(),
-            }
+        let reply = response.map(|response| Reply {
+            at_us,
+            status: status_of(response),
+            headers: headers_of(response),
+            body: body_of(response)
+                .unwrap_or_else(|why| {
+                    log.says(line, format!("{name}: the answer's body {why}"));
+                    None
+                })
+                .unwrap_or(Cow::Borrowed(b"")),
+            bytes: Bytes::Dump,
+            parts: Vec::new(),
         });
         let method = request.get("method").and_then(Node::str).unwrap_or("POST");
         log.put(Hop {
@@ -183,6 +178,26 @@ impl State {
         })
         .map(|_| ())
     }
+}
+
+/// The status: a number, a map with its `code`, or (go-vcr) the `code` beside a status such as `200 OK`.
+fn status_of(response: &Node) -> Option<u16> {
+    let number = |it: &Node| {
+        let text = it.str()?.trim();
+        text.split_ascii_whitespace().next()?.parse().ok()
+    };
+    let status = response.get("status");
+    let places = [
+        status.and_then(|it| it.get("code")),
+        response.get("code"),
+        response.get("status_code"),
+        status,
+    ];
+    places
+        .into_iter()
+        .flatten()
+        .find_map(number)
+        .filter(|it| *it > 0)
 }
 
 /// The body of a request or an answer.

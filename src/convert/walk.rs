@@ -102,8 +102,14 @@ pub struct Connection {
     pub headers: Headers<'static>,
     /// The status of the handshake's answer.
     pub status: Option<u16>,
+    /// The headers of that answer, where they are held.
+    pub response_headers: Option<Headers<'static>>,
     /// When it was opened.
     pub at_us: u64,
+    /// Why it ended, by name.
+    pub end: Option<String>,
+    /// When it ended.
+    pub end_us: Option<u64>,
 }
 
 /// What stands beside the exchanges.
@@ -235,7 +241,10 @@ impl Walk {
                     status: object
                         .number("status")
                         .and_then(|it| u16::try_from(it).ok()),
+                    response_headers: headers(&object, "response_headers"),
                     at_us,
+                    end: None,
+                    end_us: None,
                 };
                 if let Some(number) = object.small("connection") {
                     self.walked.connections.insert(number, connection);
@@ -244,9 +253,12 @@ impl Walk {
             "frame" => self.frame(&object, number, at_us),
             "connection_end" => {
                 let cause = object.text("cause").map(std::borrow::Cow::into_owned);
-                let current = object
-                    .small("connection")
-                    .and_then(|it| self.current.remove(&it));
+                let connection = object.small("connection");
+                let ended = connection.and_then(|it| self.walked.connections.get_mut(&it));
+                if let Some(ended) = ended {
+                    (ended.end, ended.end_us) = (cause.clone(), Some(at_us));
+                }
+                let current = connection.and_then(|it| self.current.remove(&it));
                 if let Some((whole, over)) = self.of(current) {
                     *over = true;
                     (whole.end, whole.end_us) = (cause, Some(at_us));

@@ -122,24 +122,20 @@ impl Compare<'_> {
             (Node::Object(a), Node::Object(b)) => {
                 for (key, value) in a {
                     let path = path.key(key);
-                    if self.left.rules.aside(&path, quoted)
-                        || self.left.rules.nothing(value, quoted)
-                    {
+                    if self.left.skips(&path, value, a, quoted) {
                         continue;
                     }
-                    match find(b, key).filter(|it| !self.right.rules.nothing(it, quoted)) {
+                    match find(b, key).filter(|it| !self.right.skips(&path, it, b, quoted)) {
                         Some(other) => self.values(value, other, &path, quoted),
                         None => self.one_sided(&path, value, true),
                     }
                 }
                 for (key, value) in b {
                     let path = path.key(key);
-                    if self.right.rules.aside(&path, quoted)
-                        || self.right.rules.nothing(value, quoted)
-                    {
+                    if self.right.skips(&path, value, b, quoted) {
                         continue;
                     }
-                    if find(a, key).is_none_or(|it| self.left.rules.nothing(it, quoted)) {
+                    if find(a, key).is_none_or(|it| self.left.skips(&path, it, a, quoted)) {
                         self.one_sided(&path, value, false);
                     }
                 }

@@ -89,6 +89,11 @@ impl Reader {
         if object.get("ts").is_some() && object.get("dir").is_some() {
             return vec![tui(object)];
         }
+        if object.get("wall_time_unix_ms").is_some()
+            && let Some(payload) = object.object("payload")
+        {
+            return vec![trace(object, &payload)];
+        }
         // what drives a client may log both sides with a time: {t, event} and {t, submit}
         if object.get("t").is_some() {
             for (key, inwards) in [("event", false), ("submit", true)] {
@@ -181,6 +186,27 @@ fn owned<'a>(told: Told<'_>) -> Told<'a> {
         text: keep(told.text),
         time: told.time,
     }
+}
+
+/// A line of a rollout trace: `{wall_time_unix_ms, thread_id, codex_turn_id, payload: {type, …}}`. It is shown, and is no
+/// evidence: what it tells of tools and turns stands in its own order, not in that of the client's events.
+fn trace<'a>(object: &Object<'a>, payload: &Object<'a>) -> Told<'a> {
+    let kind = payload.text("type").unwrap_or_default();
+    let name = match payload.text("event_type") {
+        Some(event) => Cow::Owned(format!("{kind} {event}")),
+        None => kind,
+    };
+    let mut told = Told::new(Source::CodexTrace, false, name);
+    told.thread = object
+        .text("thread_id")
+        .or_else(|| payload.text("thread_id"));
+    told.turn = object.text("codex_turn_id");
+    told.call = payload.text("model_visible_call_id");
+    told.time = object
+        .number("wall_time_unix_ms")
+        .and_then(|ms| i64::try_from(ms).ok())
+        .and_then(|ms| ms.checked_mul(1000));
+    told
 }
 
 /// A line of the terminal interface's log: `{ts, dir, kind, payload}`.

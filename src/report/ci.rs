@@ -2,9 +2,14 @@
 //!
 //! One [`Case`] is one session; its [`Mark`]s are the places in files that a reviewer should look at.
 
+mod difference;
+mod sweep;
+
 use std::fmt::Write as _;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+pub use difference::Place;
 
 use super::safe;
 use super::style::Paint;

@@ -40,7 +40,7 @@ impl Swept<'_> {
     }
 
     /// Whether a cell of the deciding strategy failed in the older sweep.
-    fn is_known(&self, situation: &Situation) -> bool {
+    pub(super) fn is_known(&self, situation: &Situation) -> bool {
         let key = self.sweep.key(situation, self.chosen);
         self.known.is_some_and(|known| known.contains(&key))
     }

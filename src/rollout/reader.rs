@@ -74,23 +74,37 @@ fn take_beginning<R: Read>(reader: &mut R) -> io::Result<Vec<u8>> {
 /// # Errors
 /// What the reader returns, or the decoder on its first bytes.
 pub fn maybe_zstd<'r, R: Read + 'r>(mut reader: R) -> io::Result<Box<dyn Read + 'r>> {
-    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-    let mut first = Vec::with_capacity(MAGIC.len());
-    reader
-        .by_ref()
-        .take(MAGIC.len() as u64)
-        .read_to_end(&mut first)?;
-    let compressed = first == MAGIC;
-    let whole = Cursor::new(first).chain(reader);
-    Ok(if compressed {
-        Box::new(Cut {
-            inner: zstd::Decoder::new(whole)?,
-            last: b'\n',
-            ended: false,
-        })
+    let (first, whole) = begun(&mut reader)?;
+    let whole = whole.chain(reader);
+    Ok(if first == ZSTD {
+        Box::new(Cut::new(zstd::Decoder::new(whole)?))
     } else {
         Box::new(whole)
     })
+}
+
+/// The same for what begins as zstd or gzip do: people pack their captures with either.
+///
+/// # Errors
+/// What the reader returns, or the decoder on its first bytes.
+pub fn maybe_packed<'r, R: Read + 'r>(mut reader: R) -> io::Result<Box<dyn Read + 'r>> {
+    let (first, whole) = begun(&mut reader)?;
+    let whole = whole.chain(reader);
+    // the third byte is the method, and there is but one
+    if first.starts_with(&[0x1f, 0x8b, 8]) {
+        return Ok(Box::new(Cut::new(flate2::read::MultiGzDecoder::new(whole))));
+    }
+    maybe_zstd(whole)
+}
+
+/// How a zstd frame begins.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The first bytes, and the same to be read again.
+fn begun(reader: &mut impl Read) -> io::Result<(Vec<u8>, Cursor<Vec<u8>>)> {
+    let mut first = Vec::with_capacity(ZSTD.len());
+    reader.take(ZSTD.len() as u64).read_to_end(&mut first)?;
+    Ok((first.clone(), Cursor::new(first)))
 }
 
 /// A compressed reader whose end may be missing.
@@ -98,6 +112,16 @@ struct Cut<R> {
     inner: R,
     last: u8,
     ended: bool,
+}
+
+impl<R> Cut<R> {
+    fn new(inner: R) -> Self {
+        Self {
+            inner,
+            last: b'\n',
+            ended: false,
+        }
+    }
 }
 
 impl<R: Read> Read for Cut<R> {
@@ -204,6 +228,12 @@ impl<'l> Builder<'l> {
                 None => ReadError::Empty,
             });
         };
+        if self.only_quotes() {
+            return Err(ReadError::NotARollout {
+                what: "a text with lines of a rollout in it",
+                hint: "cut those lines out into a file of their own",
+            });
+        }
         for ((file, what), (line, count)) in std::mem::take(&mut self.unknown) {
             let times = match count {
                 1 => String::new(),
@@ -226,6 +256,17 @@ impl<'l> Builder<'l> {
         rollout.steps.shrink_to_fit();
         rollout.items.finish();
         Ok(rollout)
+    }
+
+    /// Whether the file begins as something else, and has many more lines of that than of a rollout.
+    fn only_quotes(&self) -> bool {
+        let not_json = |it: &&Problem| matches!(it.reason, Reason::NotJson(_));
+        let problems = &self.rollout.problems;
+        let begins = problems
+            .iter()
+            .find(not_json)
+            .is_some_and(|it| it.line == 1);
+        begins && problems.iter().filter(not_json).count() >= 4 * self.rollout.steps.len().max(1)
     }
 
     /// Notes a problem; one in another file than the rollout's own says where.

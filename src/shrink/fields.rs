@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Judge;
 use super::document::{Document, event};
+use crate::wire::item::is_context_text;
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,10 +165,24 @@ fn shorter(text: &str, member: &str) -> Option<String> {
         | "summary" => "x",
         _ => return None,
     };
-    // the text of a chunk is looked at by itself, and what is context must not turn into a user's words
-    let is_stream = text.contains("data: ");
-    let is_context = crate::wire::item::is_context_text(text);
-    (text.len() > short.len() && !is_stream && !is_context).then(|| short.to_owned())
+    // the text of a chunk is looked at by itself
+    if text.contains("data: ") {
+        return None;
+    }
+    // what is context must not turn into a user's words
+    let short = context_mark(text).unwrap_or(short);
+    (text.len() > short.len()).then(|| short.to_owned())
+}
+
+/// The beginning by which a text is known as context that the client adds.
+fn context_mark(text: &str) -> Option<&str> {
+    const LONGEST: usize = 100;
+    if !is_context_text(text) {
+        return None;
+    }
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let mut beginnings = ends.take(LONGEST).filter_map(|end| text.get(..end));
+    beginnings.find(|beginning| is_context_text(beginning))
 }
 
 /// Whether a member must stay for the session to be one that clients and readers open.
@@ -179,10 +194,20 @@ fn is_needed(object: &serde_json::Map<String, Value>, key: &str, within: &str) -
     }
     if let Some(line) = line {
         return match line {
-            "session" => matches!(key, "format" | "id" | "created_at" | "recorder"),
+            "session" => matches!(
+                key,
+                "format" | "id" | "created_at" | "recorder" | "converted_from" | "not_held"
+            ),
             "request" => matches!(
                 key,
-                "exchange" | "at_us" | "transport" | "method" | "path" | "body" | "connection"
+                "exchange"
+                    | "at_us"
+                    | "transport"
+                    | "method"
+                    | "path"
+                    | "body"
+                    | "body_not_held"
+                    | "connection"
             ),
             "response" => matches!(key, "exchange" | "at_us" | "status" | "headers"),
             _ => matches!(
@@ -191,6 +216,7 @@ fn is_needed(object: &serde_json::Map<String, Value>, key: &str, within: &str) -
                     | "at_us"
                     | "text"
                     | "base64"
+                    | "rebuilt"
                     | "cause"
                     | "connection"
                     | "from"

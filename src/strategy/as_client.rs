@@ -95,6 +95,17 @@ fn of_recording(recording: &Recording) -> Strategy {
     }
 }
 
+/// Whether the client of a recording is known to go on from the last complete response wherever responses are stored, also
+/// where no request of the recording shows it (codex.md 3.4: the TypeScript CLI, and Codex to 0.8).
+pub(super) fn chains(recording: &Recording) -> bool {
+    let known = matches!(
+        of_recording(recording),
+        Strategy::PendingAborts | Strategy::PendingIds
+    );
+    let requests = || recording.exchanges.iter().filter(|it| it.request.whole);
+    known && requests().all(|it| it.request.store == Some(true))
+}
+
 fn of_client(client: &Client) -> Strategy {
     match (
         client.name.as_deref(),

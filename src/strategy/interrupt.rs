@@ -43,6 +43,8 @@ use super::{Options, Probe, Strategy, as_client, full, wire};
 
 pub use answered::answered;
 pub use cut::cut;
+#[cfg(test)]
+pub(super) use cut::cut_recording;
 pub use points::points;
 
 /// Who breaks a conversation off.
@@ -272,6 +274,8 @@ pub fn ask(
             wire::forks::ask(&script, resolved, own, worlds, points, nexts, sink);
         }
         Walked::Rollout(rollout) => {
+            // what was answered before a file was made whole says nothing of the file as it is
+            let own = own && !rollout.meta.recovered;
             full::forks::ask(rollout, resolved, own, worlds, points, nexts, sink);
         }
     }
@@ -299,7 +303,8 @@ pub fn applies(point: &Point, next: Next) -> bool {
     }
 }
 
-/// What a lane of a recording goes on from by habit, as its requests show; `None` for a rollout.
+/// What a lane of a recording goes on from by habit, as its requests show or its client is known to do; `None` for a
+/// rollout.
 pub fn habit(session: &Session, lane: u32) -> Option<Base> {
     let Session::Recording(recording) = session else {
         return None;
@@ -310,7 +315,11 @@ pub fn habit(session: &Session, lane: u32) -> Option<Base> {
         .filter(|it| it.lane == lane && it.request.whole)
         .peekable();
     of_lane.peek()?;
-    let mut base = Base::Whole;
+    let mut base = if as_client::chains(recording) {
+        Base::Complete
+    } else {
+        Base::Whole
+    };
     for exchange in of_lane {
         if exchange.request.conversation.is_some() {
             return Some(Base::Conversation);

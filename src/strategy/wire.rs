@@ -47,6 +47,12 @@ pub(super) fn run_rebuilt(script: &Script, strategy: Strategy, worlds: WorldSet)
     run
 }
 
+/// Runs requests from the first to the last.
+#[cfg(test)]
+pub(super) fn run_script(script: &Script, strategy: Strategy, own: bool, worlds: WorldSet) -> Run {
+    Runner::new(script, strategy, own, worlds).run()
+}
+
 /// The requests of a recording as the strategy sends them.
 pub(super) fn outgoing(
     recording: &Recording,

@@ -1,8 +1,9 @@
 //! One case, from a fresh home to what the client sent.
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::command::{Template, Values};
 use super::judge::judge;
 use super::{Case, Did, Interrupt, Plan, Result};
 use crate::endpoint::served::fault::{At, Cut, How, Rule};
-use crate::endpoint::served::journal::Entry;
+use crate::endpoint::served::journal::{Entry, Source};
 use crate::endpoint::served::server::Settings;
 use crate::endpoint::served::tape::{Match, ReadTape as _, Tapes};
 use crate::mock::{Mock, Options};
@@ -23,17 +24,15 @@ use crate::mock::{Mock, Options};
 /// How long a client may take to end once it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Whether the session's answers can be played.
-pub(super) fn check(plan: &Plan) -> std::result::Result<(), String> {
-    let mut tapes = Tapes::new(Match::Sequence, false);
-    tapes
-        .read_tape(&plan.session)
-        .map_err(|error| error.to_string())?;
-    if tapes.is_empty() {
-        return Err("it holds no answer".to_owned());
-    }
-    Ok(())
-}
+/// Variables that name folders beside the home.
+const FOLDERS: [&str; 6] = [
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+    "CODEX_SQLITE_HOME",
+];
 
 fn settings(plan: &Plan, case: &Case) -> std::result::Result<Settings, String> {
     let place = &case.place;
@@ -51,11 +50,11 @@ fn settings(plan: &Plan, case: &Case) -> std::result::Result<Settings, String> {
         settings.rules.set(&format!("{}={value}", policy.name()))?;
     }
     if !place.over {
-        settings.cuts.push(Rule {
-            exchange: Some(place.request),
+        settings.aimed = Some(Rule {
+            exchange: Some(place.exchange),
             what: Cut {
-                at: match place.event {
-                    Some(event) => At::Index(event as usize),
+                at: match place.frame {
+                    Some(frame) => At::Index(frame as usize),
                     None => At::Byte(0),
                 },
                 how: match case.interrupt {
@@ -120,6 +119,8 @@ struct Tried<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waited {
     Reached,
+    /// The cut request was answered, but not as far as it is to be, or further.
+    Elsewhere,
     Ended,
     TimedOut,
     Stopped,
@@ -149,7 +150,7 @@ impl Tried<'_> {
         told: &mut UnboundedReceiver<()>,
     ) -> std::result::Result<Option<Result>, String> {
         let (home, work) = (self.path.join("home"), self.path.join("work"));
-        for folder in [&home, &work] {
+        for folder in [&home, &work, &self.path.join("tmp")] {
             std::fs::create_dir(folder).map_err(|error| error.to_string())?;
         }
         let mut values = Values {
@@ -161,9 +162,14 @@ impl Tried<'_> {
         };
         if let Some(prepare) = &self.plan.prepare {
             let mut child = self.start(prepare, &values, "prepare")?;
-            match self.until_end(&mut child).await {
-                Waited::Stopped => return Ok(None),
-                Waited::TimedOut => return Err("--prepare did not end".to_owned()),
+            let waited = self.until_end(&mut child).await;
+            child.end().await;
+            match (waited, child.status) {
+                (Waited::Stopped, _) => return Ok(None),
+                (Waited::TimedOut, _) => return Err("--prepare did not end".to_owned()),
+                (_, Some(status)) if !status.success() => {
+                    return Err(self.with_words(&format!("--prepare ended with {status}")));
+                }
                 _ => {}
             }
         }
@@ -175,12 +181,14 @@ impl Tried<'_> {
                 first.end().await;
                 return Ok(None);
             }
-            Waited::Ended | Waited::TimedOut => {
+            Waited::Ended | Waited::TimedOut | Waited::Elsewhere => {
                 first.end().await;
-                let why = if reached == Waited::Ended {
-                    "the first command ended before the cut"
-                } else {
-                    "the cut was not reached in time"
+                let why = match reached {
+                    Waited::Ended => "the first command ended before the cut",
+                    Waited::TimedOut => "the cut was not reached in time",
+                    _ => {
+                        "the answer ended elsewhere: the client left it, or asked for it in another form"
+                    }
                 };
                 return Ok(Some(Result {
                     did: Did::NotReached,
@@ -237,16 +245,38 @@ impl Tried<'_> {
             let entries = server.journal().entries();
             entries.filter(|it| it.judged).cloned().collect()
         });
-        let cut = self.case.place.request.saturating_sub(1) as usize;
-        judge(&entries, cut, &self.plan.policies)
+        let cut = entries.iter().position(|it| self.is_cut(it));
+        judge(&entries, cut.unwrap_or(entries.len()), &self.plan.policies)
+    }
+
+    /// Whether a request is the one that is cut.
+    fn is_cut(&self, entry: &Entry) -> bool {
+        entry.judged && entry.source == Source::Recording(self.case.place.exchange)
+    }
+
+    /// Whether the cut request was answered as far as it is to be; `None` if it is not answered yet.
+    fn is_reached(&self, mock: &Mock) -> Option<bool> {
+        let place = &self.case.place;
+        mock.with(|server| {
+            let mut entries = server.journal().entries();
+            let entry = entries.find(|it| self.is_cut(it))?;
+            let end = entry.end?;
+            let whole = place
+                .frame
+                .map_or(0, |frame| frame + u32::from(!place.half));
+            Some(match (place.over, place.frame) {
+                (true, Some(_)) => entry.events >= whole,
+                (true, None) => end == "complete",
+                (false, _) => end == "cut" && entry.events == whole,
+            })
+        })
     }
 
     /// A note, with what the client said last.
     fn with_words(&self, why: &str) -> String {
         let mut note = why.to_owned();
-        for name in ["next", "first"] {
-            let said = std::fs::read(self.path.join(format!("{name}.err"))).unwrap_or_default();
-            let said = String::from_utf8_lossy(&said);
+        for name in ["next", "first", "prepare"] {
+            let said = tail(&self.path.join(format!("{name}.err")));
             if let Some(last) = said.lines().rev().find(|line| !line.trim().is_empty()) {
                 let last: String = last.chars().take(160).collect();
                 note = format!("{note}; --{name} said: {last}");
@@ -284,9 +314,15 @@ impl Tried<'_> {
             )
             .env("HOME", &values.home)
             .env("CODEX_HOME", &values.home)
+            .env("TMPDIR", self.path.join("tmp"))
             .env("OPENAI_BASE_URL", &values.base_url)
             .env("OPENAI_API_KEY", "replay")
-            .envs(values.variables())
+            .envs(values.variables());
+        // where these are set, a home is not the only place that is written to
+        for name in FOLDERS {
+            command.env_remove(name);
+        }
+        command
             .stdin(Stdio::null())
             .stdout(file("out")?)
             .stderr(file("err")?)
@@ -300,6 +336,7 @@ impl Tried<'_> {
             id: child.id(),
             child,
             ended: false,
+            status: None,
         })
     }
 
@@ -311,16 +348,13 @@ impl Tried<'_> {
         group: &mut Group,
     ) -> Waited {
         let deadline = Instant::now() + self.plan.limit;
-        let number = self.case.place.request.saturating_sub(1) as usize;
-        let reached = || {
-            mock.with(|server| {
-                let mut entries = server.journal().entries().filter(|it| it.judged);
-                entries.nth(number).is_some_and(|it| it.end.is_some())
-            })
+        let reached = || match self.is_reached(mock)? {
+            true => Some(Waited::Reached),
+            false => Some(Waited::Elsewhere),
         };
         loop {
-            if reached() {
-                return Waited::Reached;
+            if let Some(reached) = reached() {
+                return reached;
             }
             if self.stop.load(Ordering::Relaxed) {
                 return Waited::Stopped;
@@ -328,9 +362,9 @@ impl Tried<'_> {
             let tick = Instant::now() + Duration::from_millis(50);
             tokio::select! {
                 _ = told.recv() => {}
-                _ = group.child.wait() => {
-                    group.ended = true;
-                    return if reached() { Waited::Reached } else { Waited::Ended };
+                status = group.child.wait() => {
+                    group.ended(status);
+                    return reached().unwrap_or(Waited::Ended);
                 }
                 () = sleep_until(tick.min(deadline)) => {
                     if Instant::now() >= deadline {
@@ -349,11 +383,9 @@ impl Tried<'_> {
                 return Waited::Stopped;
             }
             let tick = Instant::now() + Duration::from_millis(50);
-            if timeout_at(tick.min(deadline), group.child.wait())
-                .await
-                .is_ok()
-            {
-                group.ended = true;
+            let waited = timeout_at(tick.min(deadline), group.child.wait()).await;
+            if let Ok(status) = waited {
+                group.ended(status);
                 return Waited::Ended;
             }
             if Instant::now() >= deadline {
@@ -368,9 +400,15 @@ struct Group {
     id: Option<u32>,
     child: Child,
     ended: bool,
+    /// How it ended by itself.
+    status: Option<ExitStatus>,
 }
 
 impl Group {
+    fn ended(&mut self, status: std::io::Result<ExitStatus>) {
+        (self.ended, self.status) = (true, status.ok());
+    }
+
     #[cfg(unix)]
     fn send(&self, signal: rustix::process::Signal) {
         let pid = self.id.and_then(|id| i32::try_from(id).ok());
@@ -407,7 +445,8 @@ impl Group {
                 let asked = Instant::now() + GRACE;
                 if timeout_at(asked, self.child.wait()).await.is_err() {
                     self.send(Signal::KILL);
-                    let _ended = self.child.wait().await;
+                    // one that the system does not let go is not waited for
+                    let _ended = timeout_at(Instant::now() + GRACE, self.child.wait()).await;
                 }
                 self.ended = true;
             }
@@ -420,6 +459,20 @@ impl Group {
             self.ended = true;
         }
     }
+}
+
+/// The end of a file, at most 16 KiB of it.
+fn tail(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        let length = file.metadata().map_or(0, |it| it.len());
+        let start = SeekFrom::Start(length.saturating_sub(16 << 10));
+        // what cannot be read was not said
+        if file.seek(start).is_ok() {
+            let _read = file.take(16 << 10).read_to_end(&mut bytes);
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The rollout that was written last below a home.

@@ -4,14 +4,14 @@
 //! line is a case that is done again.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Case, Plan, Result, Results};
+use super::{Case, Did, Plan, Result, Results};
 
 /// Why a state file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,12 @@ pub enum StateError {
         /// What is not the same.
         what: &'static str,
     },
+    /// Another trial is writing it now.
+    #[error("{} is being written by another trial", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// It is no state file.
     #[error("{} is no state of a sweep", path.display())]
     Unfit {
@@ -50,6 +56,10 @@ struct Header {
     next: Option<String>,
     prepare: Option<String>,
     settle_ms: u64,
+    #[serde(default)]
+    timeout_ms: u64,
+    #[serde(default)]
+    policies: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,17 +96,35 @@ impl State {
             .truncate(false)
             .open(path)
             .map_err(io)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io)?;
+        match file.try_lock() {
+            // where there are no locks, nobody is held off
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StateError::Busy {
+                    path: path.to_owned(),
+                });
+            }
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
         let mut state = Self::default();
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        let whole = bytes
+            .iter()
+            .rposition(|it| *it == b'\n')
+            .map_or(0, |at| at + 1);
+        if whole == 0 && !bytes.is_empty() && !bytes.starts_with(b"{\"kind\":\"sweep\"") {
+            // somebody's file without a line end
+            return Err(StateError::Unfit {
+                path: path.to_owned(),
+            });
+        }
         if whole == 0 {
             file.set_len(0).map_err(io)?;
             file.seek(SeekFrom::Start(0)).map_err(io)?;
             append(&mut file, &header).map_err(io)?;
         } else {
-            let lines = text.get(..whole).unwrap_or_default();
-            let known = state.read(lines, path)?;
+            let lines = String::from_utf8_lossy(bytes.get(..whole).unwrap_or_default());
+            let known = state.read(&lines, path)?;
             let what = differs(&known, &header);
             if let Some(what) = what {
                 return Err(StateError::Other {
@@ -154,9 +182,10 @@ impl State {
         Ok(header)
     }
 
-    /// Whether a case is done.
+    /// Whether a case is done. One whose commands could not be run is not.
     pub fn knows(&self, case: &Case) -> bool {
-        self.done.contains_key(&case.key())
+        let known = self.done.get(&case.key());
+        known.is_some_and(|result| result.did != Did::Failed)
     }
 
     /// What became of a case.
@@ -208,6 +237,12 @@ fn header(plan: &Plan) -> Header {
         next: text(&plan.next),
         prepare: text(&plan.prepare),
         settle_ms: u64::try_from(plan.settle.as_millis()).unwrap_or(u64::MAX),
+        timeout_ms: u64::try_from(plan.limit.as_millis()).unwrap_or(u64::MAX),
+        policies: plan
+            .policies
+            .iter()
+            .map(|(policy, value)| format!("{}={value}", policy.name()))
+            .collect(),
     }
 }
 
@@ -219,6 +254,8 @@ fn differs(known: &Header, now: &Header) -> Option<&'static str> {
         (known.next == now.next, "--next"),
         (known.prepare == now.prepare, "--prepare"),
         (known.settle_ms == now.settle_ms, "--settle"),
+        (known.timeout_ms == now.timeout_ms, "--case-timeout"),
+        (known.policies == now.policies, "--policy"),
     ]
     .into_iter()
     .find_map(|(same, what)| (!same).then_some(what))

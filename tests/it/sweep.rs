@@ -195,6 +195,24 @@ fn what_is_wrong_is_said() {
         (2, vec![SECOND_STREAM, "--first", "a 'b"]),
         (2, vec![SECOND_STREAM, "--first", "a {nothing}"]),
         (2, vec![SECOND_STREAM, "--format", "markdown"]),
+        (
+            2,
+            vec![SECOND_STREAM, "--first", "true", "--kinds", "custom"],
+        ),
+        (
+            2,
+            vec![SECOND_STREAM, "--first", "true", "--recover", "none"],
+        ),
+        (2, vec![SECOND_STREAM, "--first", "true", "--twice"]),
+        (2, vec![SECOND_STREAM, "--first", "true", "--base", "seen"]),
+        (
+            2,
+            vec![SECOND_STREAM, "--first", "true", "--baseline", torn],
+        ),
+        (
+            2,
+            vec![SECOND_STREAM, "--first", "true", "--format", "html"],
+        ),
         (3, vec![empty]),
         (3, vec!["no-such-file.jsonl"]),
         (3, vec![SECOND_STREAM, "--baseline", torn]),
@@ -364,4 +382,287 @@ fn a_real_process_is_cut_and_judged() {
     let table = sandbox.run(&table).out;
     assert!(table.contains("| answering, second stream |") || table.contains("second stream"));
     assert!(!table.contains("the other"), "{table}");
+}
+
+/// What the client of a case is called and how the case ended.
+#[cfg(unix)]
+fn tried(sandbox: &Sandbox, arguments: &[&str]) -> (i32, Vec<Value>) {
+    let mut all = vec!["sweep"];
+    all.extend(arguments);
+    all.extend(["--format", "json"]);
+    let done = sandbox.run(&all);
+    let results = done.json()["results"].as_array().unwrap().clone();
+    (done.status, results)
+}
+
+#[test]
+#[cfg(unix)]
+fn what_was_not_judged_is_not_green() {
+    let sandbox = Sandbox::new();
+    let did = |results: &[Value]| -> Vec<String> {
+        let mut all: Vec<String> = results
+            .iter()
+            .map(|it| it["did"].as_str().unwrap().to_owned())
+            .collect();
+        all.dedup();
+        all
+    };
+    // it ends before it asks for anything
+    let (status, results) = tried(&sandbox, &[SHELL, "--first", "true", "--cuts", "3"]);
+    assert_eq!((status, did(&results)), (4, vec!["not_reached".to_owned()]));
+    // what is to be prepared fails
+    let prepared = [
+        SHELL,
+        "--first",
+        "true",
+        "--prepare",
+        "false",
+        "--cuts",
+        "2",
+    ];
+    let (status, results) = tried(&sandbox, &prepared);
+    assert_eq!((status, did(&results)), (4, vec!["failed".to_owned()]));
+    // a program that is not there is tried again once it is
+    let state = sandbox.path().join("a state");
+    let program = sandbox.path().join("a 'client'");
+    let first = format!("\"{}\" {{home}}", program.display());
+    let state = state.to_str().unwrap();
+    let again = [SHELL, "--first", &first, "--cuts", "1", "--state", state];
+    let (status, results) = tried(&sandbox, &again);
+    assert_eq!((status, did(&results)), (4, vec!["failed".to_owned()]));
+    std::os::unix::fs::symlink("/bin/true", &program).unwrap();
+    let (status, results) = tried(&sandbox, &again);
+    assert_eq!((status, did(&results)), (4, vec!["not_reached".to_owned()]));
+    // other policies are another trial
+    let mut other = vec!["sweep"];
+    other.extend(again);
+    other.extend(["--policy", "stored_after_cut=all"]);
+    let other = sandbox.run(&other);
+    assert_eq!(other.status, 2, "{other:?}");
+    assert!(other.err.contains("--policy differs"), "{other:?}");
+}
+
+/// A client that asks twice and writes down where it was to be cut and how many whole events it got.
+#[cfg(unix)]
+const COUNTS: &str = r#"
+import json, sys, urllib.request
+url, cut = sys.argv[1] + "/responses", sys.argv[2]
+counts = []
+for number in range(2):
+    body = json.dumps({"model": "m", "stream": True, "input": [{"role": "user", "content": "go"}]}).encode()
+    counts.append(0)
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, {"content-type": "application/json"})) as answer:
+            for line in answer:
+                counts[-1] += line.startswith(b"data: ") and line.endswith(b"}\n")
+    except Exception:
+        pass
+print(json.dumps([cut, counts]))
+"#;
+
+#[test]
+#[cfg(unix)]
+fn a_client_is_cut_where_the_table_says() {
+    let python = ["/usr/bin/python3", "/usr/local/bin/python3"];
+    let Some(python) = python.iter().find(|it| std::path::Path::new(it).exists()) else {
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let client = sandbox.write("it counts.py", COUNTS);
+    let first = format!("{python} -B '{}' {{base_url}} {{cut}}", client.display());
+    // the second answer of the first recording was cut when it was recorded: it is played as far as it goes
+    for session in [SECOND_STREAM, SHELL] {
+        let keep = sandbox.path().join("keep");
+        let arguments = [
+            session,
+            "--first",
+            &first,
+            "--interrupt",
+            "hangup",
+            "--cuts",
+            "all",
+            "--keep",
+            keep.to_str().unwrap(),
+        ];
+        let (_, results) = tried(&sandbox, &arguments);
+        let mut cases = 0;
+        for case in std::fs::read_dir(&keep).unwrap() {
+            let out = std::fs::read_to_string(case.unwrap().path().join("first.out")).unwrap();
+            let said: Value = serde_json::from_str(&out).unwrap();
+            let (request, place) = said[0].as_str().unwrap().split_once(':').unwrap();
+            let expected = match place.split_once('=') {
+                _ if place == "byte:0" => 0,
+                // of this event half arrives
+                Some((event, _)) => event.parse().unwrap(),
+                None => place.parse::<u64>().unwrap() + 1,
+            };
+            let at = request.parse::<usize>().unwrap() - 1;
+            assert_eq!(said[1][at], expected, "{session} {said}");
+            cases += 1;
+        }
+        std::fs::remove_dir_all(&keep).unwrap();
+        assert_eq!(cases, results.len());
+        assert!(cases > 30, "{session} {cases}");
+    }
+}
+
+#[test]
+fn one_event_of_each_type_is_cut_inside() {
+    use std::collections::BTreeSet;
+
+    use responses_replay::session::Session;
+    use responses_replay::strategy::interrupt;
+    use responses_replay::trial::Playable;
+
+    let mut inside = 0;
+    for name in capture_names() {
+        let bytes = capture(&name, "session").unwrap();
+        let (Ok(Session::Recording(recording)), Ok(playable)) =
+            (read(&bytes), Playable::read(&bytes))
+        else {
+            continue;
+        };
+        let points = interrupt::points(&Session::Recording(recording));
+        let places = playable.places(&points, true);
+        let mut by_answer: std::collections::BTreeMap<u32, [BTreeSet<String>; 2]> =
+            std::collections::BTreeMap::new();
+        for place in &places {
+            let Some(event) = place.event else { continue };
+            let kind = playable.kind(place.exchange, event).unwrap().to_owned();
+            // what a session calls a finished call is the event that finishes one
+            if place.stage == "called" && !place.half && place.event == Some(event) {
+                assert_ne!(kind, "response.created", "{name} {place:?}");
+            }
+            let [whole, half] = by_answer.entry(place.exchange).or_default();
+            if place.half {
+                assert!(half.insert(kind), "{name} {place:?}: twice");
+                inside += 1;
+            } else {
+                whole.insert(kind);
+            }
+        }
+        for (exchange, [whole, half]) in by_answer {
+            assert_eq!(whole, half, "{name} exchange {exchange}");
+        }
+    }
+    assert!(inside > 500, "{inside}");
+}
+
+/// A recording that ends in the middle of an answer, behind so many of its bytes.
+fn cut_in_bytes(lines: &[Value], exchange: u64, bytes: usize) -> String {
+    let mut text = String::new();
+    let mut before = 0;
+    for line in lines {
+        let is_chunk = line["kind"] == "chunk" && line["exchange"] == exchange;
+        let mut line = line.clone();
+        let mut over = false;
+        if is_chunk {
+            let chunk = line["text"].as_str().unwrap().to_owned();
+            over = before + chunk.len() >= bytes;
+            line["text"] = chunk[..chunk.len().min(bytes - before)].into();
+            before += chunk.len();
+        }
+        text.push_str(&line.to_string());
+        text.push('\n');
+        if over {
+            let end = serde_json::json!({"kind": "end", "exchange": exchange, "at_us": line["at_us"], "cause": "client_closed"});
+            text.push_str(&end.to_string());
+            text.push('\n');
+            return text;
+        }
+    }
+    panic!("the answer is shorter");
+}
+
+#[test]
+fn a_cut_inside_an_event_leaves_what_the_event_before_it_left() {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use responses_replay::session::Session;
+    use responses_replay::strategy::{self, Options, Probe};
+
+    let mut tried: BTreeMap<String, u32> = BTreeMap::new();
+    for name in capture_names() {
+        let bytes = capture(&name, "session").unwrap();
+        let lines: Vec<Value> = String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        let mut streams: BTreeMap<u64, String> = BTreeMap::new();
+        for line in lines.iter().filter(|line| line["kind"] == "chunk") {
+            if let (Some(exchange), Some(text)) = (line["exchange"].as_u64(), line["text"].as_str())
+            {
+                streams.entry(exchange).or_default().push_str(text);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (exchange, stream) in streams {
+            let mut start = 0;
+            for event in stream.split_inclusive("\n\n") {
+                let end = start + event.len();
+                let data = event.lines().find_map(|it| it.strip_prefix("data: "));
+                let read: Option<Value> = data.and_then(|it| serde_json::from_str(it).ok());
+                let kind = read.and_then(|it| it["type"].as_str().map(str::to_owned));
+                let mut middle = start + event.len() / 2;
+                while !stream.is_char_boundary(middle) {
+                    middle += 1;
+                }
+                if let Some(kind) = kind.filter(|_| start > 0 && end <= stream.len())
+                    && seen.insert(kind.clone())
+                {
+                    let [half, whole] = [middle, start].map(|at| {
+                        let text = cut_in_bytes(&lines, exchange, at);
+                        responses_replay::session::reader::read(text.as_bytes()).unwrap()
+                    });
+                    let [a, b] = [&half, &whole].map(|it| &it.exchanges.last().unwrap().answer);
+                    assert_eq!(
+                        (
+                            &a.done,
+                            &a.half,
+                            a.response,
+                            &a.terminal,
+                            a.events,
+                            &a.marks
+                        ),
+                        (
+                            &b.done,
+                            &b.half,
+                            b.response,
+                            &b.terminal,
+                            b.events,
+                            &b.marks
+                        ),
+                        "{name} {kind}"
+                    );
+                    let options = Options {
+                        policies: Vec::new(),
+                        probe: Probe::Always,
+                    };
+                    let [half, whole] = [half, whole].map(Session::Recording);
+                    for strategy in Strategy::ALL {
+                        let [a, b] = [&half, &whole].map(|session| {
+                            let run = strategy::run(session, strategy, &options);
+                            let last = run.requests.last().unwrap();
+                            (last.outcome.clone(), last.removed.clone(), last.attempts)
+                        });
+                        assert_eq!(a, b, "{name} {kind} {strategy:?}");
+                    }
+                    *tried.entry(kind).or_default() += 1;
+                }
+                start = end;
+            }
+        }
+    }
+    for kind in [
+        "response.in_progress",
+        "response.output_item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.completed",
+    ] {
+        assert!(tried.get(kind).copied().unwrap_or(0) > 5, "{tried:?}");
+    }
 }

@@ -70,7 +70,12 @@ pub struct SweepArgs {
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Start a real client's first turn with this command and cut it
-    #[arg(long, value_name = "CMD", help_heading = "A real client")]
+    #[arg(
+        long,
+        value_name = "CMD",
+        help_heading = "A real client",
+        conflicts_with_all = ["recover", "strategies", "who", "base", "kinds", "ids", "transport", "twice", "baseline"]
+    )]
     pub first: Option<String>,
     /// Start its next turn with this one; without it the first command goes on by itself
     #[arg(

@@ -14,13 +14,14 @@ use super::super::args::{Format, SweepArgs};
 use super::super::error::CliError;
 use super::super::output::Output;
 use super::{cuts, policies, the_one};
+use crate::report::ci::Case;
 use crate::report::safe;
 use crate::report::sweep::trial as draw;
 use crate::session::Session;
 use crate::strategy::interrupt;
 use crate::sweep::Cuts;
 use crate::trial::{
-    self, Interrupt, Place, Plan, Results, State, StateError, Template, TrialError,
+    self, Did, Interrupt, Place, Plan, Playable, Results, State, StateError, Template, TrialError,
 };
 
 pub(super) fn run(
@@ -43,7 +44,8 @@ pub(super) fn run(
         .and_then(|mut reader| reader.read_to_end(&mut bytes))
         .map_err(|error| CliError::input(&name, error.to_string()))?;
     let plan = plan(args, bytes.into())?;
-    let places = places(args, &session)?;
+    let playable = Playable::read(&plan.session).map_err(|why| CliError::input(&name, why))?;
+    let places = places(args, &session, &playable, &plan.interrupts)?;
     let cases = trial::cases(&plan, &places);
     if cases.is_empty() {
         return Err(CliError::input(&name, "there is no place to cut")
@@ -102,6 +104,10 @@ pub(super) fn run(
     };
     match output.format {
         Format::Json => output.document(&draw::json(&report))?,
+        Format::Junit | Format::Github => {
+            let line = |exchange: u32| line_of(&session, exchange);
+            output.cases("sweep", &Case::tried(&report, &line))?;
+        }
         Format::Markdown => output.data(&draw::markdown(&report))?,
         _ => output.data(&draw::text(&report, output.paint, output.verbose))?,
     }
@@ -113,14 +119,30 @@ pub(super) fn run(
         ));
         return Ok(4);
     }
-    Ok(status(&results))
+    Ok(status(&results, plan.next.is_some()))
 }
 
-fn status(results: &Results) -> u8 {
-    let any = |wanted: fn(trial::Did) -> bool| results.iter().any(|(_, result)| wanted(result.did));
-    if any(trial::Did::fails) {
+/// The line of an exchange's request.
+fn line_of(session: &Session, exchange: u32) -> Option<u32> {
+    let Session::Recording(recording) = session else {
+        return None;
+    };
+    let mut exchanges = recording.exchanges.iter();
+    exchanges
+        .find(|it| it.number == exchange)
+        .map(|it| it.line)
+        .filter(|line| *line > 0)
+}
+
+/// 1 if the client failed somewhere, 4 if somewhere it could not be judged.
+fn status(results: &Results, has_next: bool) -> u8 {
+    let any = |wanted: &dyn Fn(Did) -> bool| results.iter().any(|(_, result)| wanted(result.did));
+    let is_silent = |did: Did| did == Did::Silent;
+    let untold =
+        |did: Did| matches!(did, Did::Failed | Did::NotReached) || (has_next && is_silent(did));
+    if any(&Did::fails) {
         1
-    } else if any(|did| did == trial::Did::Failed) {
+    } else if any(&untold) || !any(&|did| !is_silent(did)) {
         4
     } else {
         0
@@ -133,6 +155,10 @@ fn unfit(error: &StateError) -> CliError {
         StateError::Other { .. } => {
             CliError::usage(error.to_string()).hint("name another file with --state")
         }
+        StateError::Busy { path } => CliError::failed(format!(
+            "{} is being written by another trial",
+            path.display()
+        )),
         StateError::Unfit { path } => {
             CliError::input(&path.display().to_string(), "is no state of a sweep")
         }
@@ -196,13 +222,19 @@ fn temporary() -> PathBuf {
     tempfile::env::temp_dir()
 }
 
-fn places(args: &SweepArgs, session: &Session) -> Result<Vec<Place>, CliError> {
+fn places(
+    args: &SweepArgs,
+    session: &Session,
+    playable: &Playable,
+    interrupts: &[Interrupt],
+) -> Result<Vec<Place>, CliError> {
     let wanted = args.cuts.as_deref().map(cuts).transpose()?;
     let mut points = interrupt::points(session);
     if wanted == Some(Cuts::Items) {
         points.retain(|point| point.between_items);
     }
-    let mut places = trial::places(&points, wanted == Some(Cuts::All));
+    let mut places = playable.places(&points, wanted == Some(Cuts::All));
+    places.retain(|place| interrupts.iter().any(|it| it.is_for(place)));
     if let Some(Cuts::Some(most)) = wanted {
         let kept = crate::sweep::spread(places.len(), most);
         let mut at = 0;

@@ -73,6 +73,8 @@ pub struct Settings {
     pub otherwise: Otherwise,
     /// Streams to cut.
     pub cuts: Vec<Rule<Cut>>,
+    /// A recorded answer to cut: the number is its exchange's in the recording.
+    pub aimed: Option<Rule<Cut>>,
     /// Requests to fail.
     pub fails: Vec<Rule<u16>>,
     /// What passes before each event.
@@ -97,6 +99,7 @@ impl Default for Settings {
             tapes: Tapes::new(super::tape::Match::default(), false),
             otherwise: Otherwise::default(),
             cuts: Vec::new(),
+            aimed: None,
             fails: Vec::new(),
             latency: Duration::ZERO,
             speed: 0.0,

@@ -66,6 +66,8 @@ pub struct Take {
     pub previous: Option<String>,
     /// The finished items.
     pub done: Vec<String>,
+    /// Whether its request asked for no output (`generate: false`).
+    pub warm_up: bool,
     key: Key,
     node: Node,
 }
@@ -117,7 +119,7 @@ impl Tapes {
         }
     }
 
-    /// Plays no answer behind that of this exchange.
+    /// Plays no answer behind that of this exchange, and that one as far as it goes.
     pub fn play_through(&mut self, exchange: u32) {
         self.through = Some(exchange);
     }
@@ -137,9 +139,9 @@ impl Tapes {
         self.takes.get(index)
     }
 
-    /// Whether answers that failed or were cut are played as they were.
-    pub fn plays_cut(&self) -> bool {
-        self.faults
+    /// Whether an answer is played as it stands, although it may have failed or been cut.
+    pub fn plays_cut(&self, take: &Take) -> bool {
+        self.faults || (self.through == Some(take.exchange) && take.status < 400)
     }
 
     /// Begins all conversations anew.
@@ -177,7 +179,7 @@ impl Tapes {
     /// Whether an answer is played as it stands.
     fn plays(&self, take: &Take) -> bool {
         let in_time = self.through.is_none_or(|last| take.exchange <= last);
-        in_time && (self.faults || (take.complete && take.status < 400))
+        in_time && (self.plays_cut(take) || (take.complete && take.status < 400))
     }
 
     /// Finds the answer for a request with this context. `thread` is what it names as its own.
@@ -252,7 +254,8 @@ impl Tapes {
         let of_thread = |it: &usize| {
             self.takes
                 .get(*it)
-                .is_some_and(|take| take.thread == recorded && self.plays(take))
+                // a warm-up is answered without looking here
+                .is_some_and(|take| take.thread == recorded && !take.warm_up && self.plays(take))
         };
         let found = (0..self.takes.len()).filter(of_thread).nth(turn);
         self.turns.insert(thread.to_owned(), turn + 1);

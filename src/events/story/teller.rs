@@ -1,6 +1,6 @@
 //! Putting a log together, event by event.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Ask, Double, Interrupt, Message, Outcome, Run, Stale, Story, Thread, Turn};
 use crate::events::log::{Event, Id, Log};
@@ -37,6 +37,10 @@ struct Teller<'a> {
     /// Messages without an id that no turn has begun with, by stream.
     waiting: BTreeMap<u16, VecDeque<usize>>,
     runs: BTreeMap<(Option<usize>, u16, Id, ToolKind, bool), usize>,
+    /// Streams whose first process is known.
+    began: BTreeSet<u16>,
+    /// The last word of the client, by stream.
+    spoke: BTreeMap<u16, usize>,
     stale: BTreeMap<usize, usize>,
     /// Messages that were not shown yet, by thread and text.
     texts: BTreeMap<(usize, Id), VecDeque<usize>>,
@@ -60,6 +64,8 @@ impl<'a> Teller<'a> {
             messages: BTreeMap::new(),
             waiting: BTreeMap::new(),
             runs: BTreeMap::new(),
+            began: BTreeSet::new(),
+            spoke: BTreeMap::new(),
             stale: BTreeMap::new(),
             texts: BTreeMap::new(),
         }
@@ -77,6 +83,20 @@ impl Teller<'_> {
         } else if !matches!(name, "session_configured" | "thread.started" | "initialize") {
             return;
         }
+        // what is submitted before the first process says that it is there was submitted to it
+        if !self.began.insert(stream) {
+            self.forget(event);
+        }
+    }
+
+    /// Forgets the ids of a process that is gone.
+    fn forget(&mut self, event: &Event) {
+        let stream = event.stream;
+        // what stands between its last word and the first of the next was for the next
+        let last = self.spoke.get(&stream).copied().unwrap_or(0);
+        let doubles = &mut self.story.doubles;
+        let tail = doubles.split_off(doubles.partition_point(|it| it.second <= last));
+        doubles.extend(tail.into_iter().filter(|it| it.of != "submission"));
         let keys = (stream, Id(0))..=(stream, Id(u32::MAX));
         let old: Vec<Key> = self
             .submissions
@@ -105,6 +125,9 @@ impl Teller<'_> {
 
     fn take(&mut self, at: usize, event: &Event) {
         self.new_process(event);
+        if !event.inwards {
+            self.spoke.insert(event.stream, at);
+        }
         let thread = self.thread(event);
         let turn = event
             .turn
@@ -448,6 +471,12 @@ impl Teller<'_> {
         turn: Option<usize>,
         kind: AskKind,
     ) {
+        if let Some(number) = self.asked_already(event, kind) {
+            if let Some(id) = event.id {
+                self.asks.insert((event.stream, id), number);
+            }
+            return;
+        }
         let number = self.story.asks.len();
         if let Some(id) = event.id {
             self.asks.insert((event.stream, id), number);
@@ -467,6 +496,19 @@ impl Teller<'_> {
             answered: None,
             resolved: None,
         });
+    }
+
+    /// The question that this one says in other words: an event of core and the request that carries it to the driver.
+    fn asked_already(&self, event: &Event, kind: AskKind) -> Option<usize> {
+        let number = *self.by_call.get(&(event.stream, event.call?))?;
+        let ask = self.story.asks.get(number)?;
+        let open = ask.kind == kind && ask.answered.is_none() && ask.resolved.is_none();
+        let is_request = |event: &Event| {
+            let id = event.id.map(|it| self.log.text(it));
+            id.is_some_and(|it| it.starts_with(super::super::rpc::REQUEST))
+        };
+        let first = self.log.events.get(ask.asked)?;
+        (open && is_request(first) != is_request(event)).then_some(number)
     }
 
     fn answered(&mut self, at: usize, event: &Event, decision: Decision) {

@@ -32,6 +32,10 @@ pub fn json(swept: &Swept<'_>) -> Value {
                     "ids".to_owned(),
                     json!(variant.and_then(|it| it.ids.clone())),
                 );
+                object.insert(
+                    "transport".to_owned(),
+                    json!(variant.and_then(|it| it.transport)),
+                );
             }
             cells.push(value);
         }

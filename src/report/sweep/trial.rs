@@ -128,6 +128,12 @@ fn remarks(tried: &Tried<'_>) -> Vec<(String, String, usize)> {
 fn place_words(case: &Case) -> String {
     let place = &case.place;
     match place.event {
+        Some(event) if place.half => {
+            format!(
+                "request {}, in the middle of event {event} ({})",
+                place.request, place.stage
+            )
+        }
         Some(event) => format!("request {}, event {event} ({})", place.request, place.stage),
         None => format!("request {}, nothing answered", place.request),
     }
@@ -279,6 +285,7 @@ fn results(all: &Results) -> Value {
             "exchange": case.place.exchange,
             "request": case.place.request,
             "event": case.place.event,
+            "half": case.place.half,
             "stage": case.place.stage,
             "second_stream": case.place.carries_outputs,
             "interrupt": case.interrupt.name(),

@@ -7,7 +7,7 @@ use crate::session::exchange::{
     Answer, EndCause, Exchange, Recording, Request, Terminal, Transport,
 };
 use crate::session::tree::Node;
-use crate::strategy::chained;
+use crate::strategy::{as_client, chained};
 
 /// The session cut at a point, with the next request as its last one. What [`super::super::run()`] says of that request is
 /// what [`super::ask`] says of the point.
@@ -23,7 +23,7 @@ pub fn cut(session: &Session, point: &Point, next: Next) -> Option<Session> {
         Session::Rollout(rollout) => Some(Session::Rollout(of_rollout(rollout, point, next))),
         Session::Recording(_) if next.who == Who::Kill || next.base.is_some() => None,
         Session::Recording(recording) => {
-            of_recording(recording, point, next).map(Session::Recording)
+            cut_recording(recording, point, next).map(Session::Recording)
         }
     }
 }
@@ -41,7 +41,13 @@ fn of_rollout(rollout: &Rollout, point: &Point, next: Next) -> Rollout {
     cut
 }
 
-fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Recording> {
+/// A recording cut at a point, whoever cuts and whatever the next request goes on from. That a client was started again
+/// stands in no recording: who asks for it has to say so to the walk.
+pub(in crate::strategy) fn cut_recording(
+    recording: &Recording,
+    point: &Point,
+    next: Next,
+) -> Option<Recording> {
     let mut cut = recording.clone();
     let at = cut
         .exchanges
@@ -51,7 +57,7 @@ fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Reco
     let lane = point.lane;
     let of_lane = |it: &&Exchange| it.lane == lane && it.request.whole;
     let chains = recording.exchanges.iter().filter(of_lane);
-    let chains = chains.into_iter().any(goes_on);
+    let chains = as_client::chains(recording) || chains.into_iter().any(goes_on);
     let last = cut.exchanges.last_mut()?;
     let state = &point.state;
     if state.named {
@@ -74,11 +80,12 @@ fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Reco
     };
     let complete = cut.exchanges.iter().rev().find(complete);
     let complete = complete.and_then(|it| it.answer.response);
-    let mut base = match (before.request.conversation, chains) {
+    let habit = match (before.request.conversation, chains) {
         (Some(_), _) => Base::Conversation,
         (None, true) => Base::Complete,
         (None, false) => Base::Whole,
     };
+    let mut base = next.base.unwrap_or(habit);
     if base == Base::Complete
         && before.transport == Transport::WebSocket
         && before.request.store == Some(false)
@@ -86,7 +93,8 @@ fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Reco
     {
         base = Base::Whole;
     }
-    if base == Base::Whole && before.request.previous.is_some() {
+    let goes_on = before.request.previous.is_some() || before.request.conversation.is_some();
+    if base == Base::Whole && goes_on {
         return None;
     }
     let again = next.who == Who::Upstream;
@@ -130,11 +138,15 @@ fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Reco
         first_attempt: if repeats { before.first_attempt } else { here },
         request: Request {
             previous: match base {
-                Base::Complete if again => before.request.previous,
+                Base::Whole | Base::Conversation => None,
+                _ if again => before.request.previous,
                 Base::Complete => complete,
-                _ => None,
+                Base::Seen => before.answer.response.or(complete),
             },
-            conversation: before.request.conversation,
+            conversation: before
+                .request
+                .conversation
+                .filter(|_| base == Base::Conversation),
             store: before.request.store,
             input: path,
             whole: true,

@@ -326,7 +326,7 @@ impl Server {
             .frames(take, renamed.as_deref(), previous);
         // another form is asked for than was recorded, or the recorded answer was broken off
         let whole = object_is_whole(&frames);
-        let plays = self.settings.tapes.plays_cut() || take.complete;
+        let plays = self.settings.tapes.plays_cut(take) || take.complete;
         let as_it_stands = plays && stream == is_stream;
         let object_alone = plays && !stream && is_stream && take.complete && whole;
         if !as_it_stands && !object_alone {
@@ -400,8 +400,12 @@ impl Server {
             good: take.complete,
             turn: None,
         };
+        let aimed = self.settings.aimed.as_ref();
+        let aimed = aimed
+            .filter(|rule| rule.is_for(take.exchange))
+            .and_then(|rule| rule.what.find(&chosen.plan.frames));
         let mut chosen = self.aim(asked, wants, chosen, None)?;
-        chosen.plan.stop = chosen.plan.stop.or(stop);
+        chosen.plan.stop = chosen.plan.stop.or(aimed).or(stop);
         Ok(chosen)
     }
 

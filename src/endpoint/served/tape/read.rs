@@ -298,6 +298,7 @@ impl Tapes {
             response: fold.id,
             previous: head.previous.as_deref().map(str::to_owned),
             done,
+            warm_up: head.generate == Some(false),
             key,
             node: ticket.node(),
         };
