@@ -117,6 +117,8 @@ fn the_mock_refuses_what_was_refused() {
     let sandbox = Sandbox::new();
     let done = sandbox.run(&[STORY, "--target", &url]);
     assert_snapshot!(sandbox.shown(&done).replace(&url, "[URL]"));
+    let other = sandbox.run(&[STORY, "--target", &url, "--model", "another"]);
+    assert_eq!(other.out.matches("other model").count(), 2, "{other:?}");
     let json = replay(&url, &[]);
     assert_eq!(json.json()["sessions"][0]["target"], url);
     assert_eq!(run(&json)["verdict"], "refused");
@@ -300,7 +302,17 @@ fn where_no_answer_can_come_no_more_is_sent() {
     assert_eq!(run(&done)["verdict"], "failed", "{done:?}");
     assert_eq!(done.status, 4);
     assert_eq!(run(&done)["score"]["requests_sent"], 2);
-    // one that has too much to do may answer the next
+    // one for which this was too large may answer the next
+    let wire = Wire::new();
+    wire.mount(
+        Mock::given(method("POST"))
+            .respond_with(ResponseTemplate::new(413))
+            .up_to_n_times(1),
+    );
+    wire.all(streamed("resp_1"));
+    let done = replay(&wire.url(), &[]);
+    assert_eq!(request(&done, 1)["outcome"], "accepted", "{done:?}");
+    // and so may one that has too much to do
     let wire = Wire::new();
     wire.mount(
         Mock::given(method("POST"))
@@ -857,6 +869,21 @@ fn wrong_usage_says_what_is_right() {
             "0",
         ],
         &[STORY, "--target", "http://127.0.0.1:1/v1", "--model", ""],
+        &[
+            STORY,
+            "--target",
+            "http://127.0.0.1:1/v1",
+            "-o",
+            STORY,
+            "--force",
+        ],
+        &[
+            STORY,
+            "--target",
+            "http://127.0.0.1:1/v1",
+            "--write-story",
+            "x",
+        ],
         &[
             STORY,
             "--target",

@@ -266,6 +266,7 @@ impl Going<'_> {
             left_out: composed.left_out,
             bytes: composed.text.len() as u64,
             exact: composed.exact,
+            other_model: composed.other_model,
             input_items: composed.input_items,
             ..Live::default()
         };
@@ -429,11 +430,11 @@ fn hopeless(came: &Came, said: &Word) -> Option<String> {
         (
             Came::Answer(_),
             Word::Nothing {
-                status: Some(status),
+                status: Some(status @ (300..400 | 401 | 403 | 404 | 405 | 501)),
                 again: Again::No,
                 ..
             },
-        ) if *status >= 300 => Some(format!("the request before was answered with {status}")),
+        ) => Some(format!("the request before was answered with {status}")),
         _ => None,
     }
 }
