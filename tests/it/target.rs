@@ -464,6 +464,26 @@ fn another_end_of_an_answer_is_a_divergence() {
     assert_eq!(done.status, 1);
 }
 
+#[test]
+fn a_response_that_fails_is_no_acceptance_of_what_was_refused() {
+    let wire = Wire::new();
+    let events = stream("resp_1", &[]).replace("response.completed", "response.failed").replace(
+        "\"status\":\"completed\"",
+        "\"status\":\"failed\",\"error\":{\"code\":\"invalid_prompt\",\"message\":\"the history cannot be used\"}",
+    );
+    wire.all(ResponseTemplate::new(200).set_body_raw(events, "text/event-stream"));
+    for strategy in ["none", "full-history"] {
+        let done = replay(&wire.url(), &["--recover", strategy]);
+        // recorded as completed: another end
+        assert_eq!(request(&done, 0)["first_divergence"]["what"], "end");
+        // recorded as refused, or changed since
+        assert_eq!(request(&done, 2)["outcome"], "failed", "{done:?}");
+        let why = request(&done, 2)["live"]["failure"].to_string();
+        assert!(why.contains("the history cannot be used"), "{why}");
+        assert_eq!(run(&done)["verdict"], "failed");
+    }
+}
+
 /// A server that writes these bytes to each client and then does with the connection what is said.
 fn raw(answers: Vec<(String, After)>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -180,7 +180,7 @@ impl Going<'_> {
             if let Some(why) = hopeless(&came, &said) {
                 self.given_up.insert(websocket, why);
             }
-            let mut live = self.live(one, &said, &composed);
+            let mut live = self.live(one, &came, &said, &composed);
             self.remember(one, &came, &said, &mut live);
             return (live, sends);
         }
@@ -253,7 +253,7 @@ impl Going<'_> {
         came
     }
 
-    fn live(&self, one: &Outgoing, said: &Word, composed: &Composed) -> Live {
+    fn live(&self, one: &Outgoing, came: &Came, said: &Word, composed: &Composed) -> Live {
         let mut live = Live {
             injected: composed
                 .injected
@@ -279,6 +279,11 @@ impl Going<'_> {
                 live.status = Some(200);
                 let before = self.exchange(one).and_then(|it| it.answer.terminal);
                 let before = before.filter(|_| recorded.is_none() && same);
+                if *terminal == Terminal::Failed && before.is_none() {
+                    // it got through the door and no further: that is neither an acceptance nor a refusal
+                    live.result = LiveResult::Failed;
+                    live.message = Some(word::why_it_failed(came));
+                }
                 if let Some(before) = before.filter(|it| it != terminal) {
                     live.divergence = Some(Divergence {
                         what: "end",
