@@ -15,7 +15,6 @@ use super::error::CliError;
 use super::input::{self, Source};
 use super::output::Output;
 use super::replay::{policies, strategy_named};
-use crate::contract::lock::Citation;
 use crate::locate::Shelves;
 use crate::report::shrink::{self as report, Report};
 use crate::session::Session;
@@ -38,12 +37,14 @@ pub(super) fn run(
     let text = shrink::flatten(text(&source)?, &shelves)
         .map_err(|error| CliError::input(&name, error.to_string()))?;
     let before = (text.len() as u64, text.lines().count() as u64);
+    let (policies, citation) =
+        contract::policies(args.contract.as_deref(), policies(&args.policy)?)?;
     let made = if args.target.is_some() {
-        by_endpoint(args, &name, &text, environment, output)?
+        by_endpoint(args, policies, &name, &text, environment, output)?
     } else if let Some(command) = &args.oracle {
         by_command(command, &name, &text, &source, environment)?
     } else {
-        by_rules(args, &name, &text, &shelves, environment)?
+        by_rules(args, policies, &name, &text, &shelves, environment)?
     };
     let test = match args.emit {
         Some(form) => {
@@ -62,7 +63,6 @@ pub(super) fn run(
     if let Some(test) = &test {
         write(&test.path, test.text.as_bytes(), args.force)?;
     }
-    let citation = contract(args)?.1;
     let report = Report {
         path: &name,
         failure: &made.failure,
@@ -127,18 +127,13 @@ fn by_command(
     })
 }
 
-fn asked(args: &ShrinkArgs) -> Result<(Option<Strategy>, Options), CliError> {
+fn asked(args: &ShrinkArgs, policies: Policies) -> Result<(Option<Strategy>, Options), CliError> {
     let strategy = args.recover.as_deref().map(strategy_named).transpose()?;
     let options = Options {
-        policies: contract(args)?.0,
+        policies,
         probe: Probe::Auto,
     };
     Ok((strategy, options))
-}
-
-/// The policies that hold, and whose contract they are of.
-fn contract(args: &ShrinkArgs) -> Result<(Policies, Option<Citation>), CliError> {
-    contract::policies(args.contract.as_deref(), policies(&args.policy)?)
 }
 
 /// Reads the session as it is shrunk: a history that begins in other files is one text by now.
@@ -153,12 +148,13 @@ fn session(name: &str, text: &str, environment: &Environment) -> Result<Session,
 
 fn by_endpoint(
     args: &ShrinkArgs,
+    policies: Policies,
     name: &str,
     text: &str,
     environment: &Environment,
     output: &Output,
 ) -> Result<Small, CliError> {
-    let (strategy, options) = asked(args)?;
+    let (strategy, options) = asked(args, policies)?;
     let session = session(name, text, environment)?;
     let made = live::run(name, text, args, &options, strategy, environment, output)?;
     Ok(Small {
@@ -173,12 +169,13 @@ fn by_endpoint(
 
 fn by_rules(
     args: &ShrinkArgs,
+    policies: Policies,
     name: &str,
     text: &str,
     shelves: &Shelves,
     environment: &Environment,
 ) -> Result<Small, CliError> {
-    let (strategy, options) = asked(args)?;
+    let (strategy, options) = asked(args, policies)?;
     let session = session(name, text, environment)?;
     let same = if args.same_call {
         Same::Call

@@ -61,7 +61,7 @@ pub struct ShrinkArgs {
     #[arg(long, value_name = "CMD", conflicts_with_all = ["recover", "policy", "contract", "same_call"])]
     pub oracle: Option<String>,
     /// A real endpoint that says it: its own refusals are what must stay the same
-    #[arg(long, value_name = "URL", conflicts_with_all = ["oracle", "contract"], help_heading = ENDPOINT)]
+    #[arg(long, value_name = "URL", conflicts_with = "oracle", help_heading = ENDPOINT)]
     pub target: Option<String>,
     /// The variable that holds the key [default: OPENAI_API_KEY, where it is set]
     #[arg(long, value_name = "NAME", requires = "target", help_heading = ENDPOINT)]

@@ -435,7 +435,7 @@ fn hopeless(came: &Came, said: &Word) -> Option<String> {
         (
             Came::Answer(_),
             Word::Nothing {
-                status: Some(status @ (300..400 | 401 | 403 | 404 | 405 | 501)),
+                status: Some(status @ (300..=399 | 401 | 403 | 404 | 405 | 501)),
                 again: Again::No,
                 ..
             },

@@ -368,8 +368,8 @@ fn a_client_that_chains_is_known_by_its_version() {
         told.remove(0)
     };
     let old = of("0.8.0");
-    assert_eq!(interrupt::habit(&old, 0), Some(interrupt::Base::Complete));
+    assert_eq!(interrupt::habit(&old, 0), Some(Base::Complete));
     assert_eq!(in_tool(&old), Outcome::Accepted);
     let new = of("0.20.0");
-    assert_eq!(interrupt::habit(&new, 0), Some(interrupt::Base::Whole));
+    assert_eq!(interrupt::habit(&new, 0), Some(Base::Whole));
 }
