@@ -18,6 +18,7 @@ use crate::replay::live::Sender;
 use crate::replay::live::attempts::{Budget, Purse};
 use crate::replay::live::socket::{self, NoSocket};
 use crate::replay::live::word::{self, Refused, Word};
+use crate::wire::event::Terminal;
 use crate::wire::raw::Object;
 
 use questions::{ALL, Asked};
@@ -309,6 +310,7 @@ async fn ask(caller: &Caller, options: &Options, asked: &Asked, requests: &mut u
         tokio::time::sleep(pause).await;
     };
     let said = match word::read(&came) {
+        Word::Accepted(Terminal::Failed) => Said::Nothing(word::why_it_failed(&came)),
         Word::Accepted(_) => Said::Accepted,
         Word::Left => Said::Left,
         Word::Refused(refused) => Said::Refused(refused),

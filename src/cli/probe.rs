@@ -36,7 +36,7 @@ pub(super) fn run(
     }
     let settle = Duration::try_from_secs_f64(args.settle)
         .map_err(|_no_number| CliError::usage("--settle takes a number of seconds from 0 up"))?;
-    let file = File::open(&args.output, args.force)?;
+    let file = Place::open(&args.output, args.force)?;
     let bytes: usize = list.iter().map(|(_, _, bytes)| bytes).sum();
     let mut what = format!("{} requests, {}", list.len(), target::size(bytes as u64));
     if args.model.is_none() {
@@ -136,14 +136,14 @@ fn no_model(target: &Target, status: Option<u16>, why: &str) -> CliError {
 }
 
 /// The file that is to be written, opened before anything is sent. What comes to nothing leaves no new file.
-struct File {
-    file: fs::File,
+struct Place {
+    opened: fs::File,
     /// Whether it was not there before; `None` once it is written.
     fresh: Option<bool>,
     path: PathBuf,
 }
 
-impl File {
+impl Place {
     fn open(path: &Path, force: bool) -> Result<Self, CliError> {
         let there = path.exists();
         if there && path.is_file() && !force {
@@ -154,11 +154,11 @@ impl File {
         }
         let mut how = fs::OpenOptions::new();
         how.write(true).create_new(!there);
-        let file = how
+        let opened = how
             .open(path)
             .map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
         Ok(Self {
-            file,
+            opened,
             fresh: Some(!there),
             path: path.to_owned(),
         })
@@ -166,17 +166,17 @@ impl File {
 
     fn write(mut self, lock: &Lock) -> Result<(), CliError> {
         let text = lock.text();
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| {
+        let written = self.opened.write_all(text.as_bytes()).and_then(|()| {
             // what stood there may have been longer; a device has no length
-            let plain = self.file.metadata()?.is_file();
+            let plain = self.opened.metadata()?.is_file();
             let length = text.len() as u64;
             if plain {
-                self.file.set_len(length)
+                self.opened.set_len(length)
             } else {
                 Ok(())
             }
         });
-        let written = written.and_then(|()| self.file.flush());
+        let written = written.and_then(|()| self.opened.flush());
         match written {
             Ok(()) => {
                 self.fresh = None;
@@ -190,7 +190,7 @@ impl File {
     }
 }
 
-impl Drop for File {
+impl Drop for Place {
     fn drop(&mut self) {
         if self.fresh == Some(true) {
             // whatever cannot be taken away is empty

@@ -327,7 +327,7 @@ impl Bar {
         if !output.progress {
             return Self(None);
         }
-        let bar = ProgressBar::new(0);
+        let bar = ProgressBar::new(1);
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
             bar.set_style(style);
         }

@@ -140,6 +140,8 @@ pub(super) fn requests(
             ""
         } else if live.exact {
             "as recorded"
+        } else if live.other_model {
+            "other model"
         } else if request.exchange.is_some() {
             "put together"
         } else {

@@ -30,6 +30,8 @@ pub struct Live {
     pub bytes: u64,
     /// Whether the recorded body was sent, byte for byte.
     pub exact: bool,
+    /// Whether it was sent with nothing changed but the model.
+    pub other_model: bool,
     /// How many items its `input` had.
     pub input_items: u32,
 }

@@ -117,6 +117,8 @@ fn the_mock_refuses_what_was_refused() {
     let sandbox = Sandbox::new();
     let done = sandbox.run(&[STORY, "--target", &url]);
     assert_snapshot!(sandbox.shown(&done).replace(&url, "[URL]"));
+    let other = sandbox.run(&[STORY, "--target", &url, "--model", "another"]);
+    assert_eq!(other.out.matches("other model").count(), 2, "{other:?}");
     let json = replay(&url, &[]);
     assert_eq!(json.json()["sessions"][0]["target"], url);
     assert_eq!(run(&json)["verdict"], "refused");
@@ -300,7 +302,17 @@ fn where_no_answer_can_come_no_more_is_sent() {
     assert_eq!(run(&done)["verdict"], "failed", "{done:?}");
     assert_eq!(done.status, 4);
     assert_eq!(run(&done)["score"]["requests_sent"], 2);
-    // one that has too much to do may answer the next
+    // one for which this was too large may answer the next
+    let wire = Wire::new();
+    wire.mount(
+        Mock::given(method("POST"))
+            .respond_with(ResponseTemplate::new(413))
+            .up_to_n_times(1),
+    );
+    wire.all(streamed("resp_1"));
+    let done = replay(&wire.url(), &[]);
+    assert_eq!(request(&done, 1)["outcome"], "accepted", "{done:?}");
+    // and so may one that has too much to do
     let wire = Wire::new();
     wire.mount(
         Mock::given(method("POST"))
@@ -450,6 +462,26 @@ fn another_end_of_an_answer_is_a_divergence() {
         json!({"what": "end", "recorded": "completed", "now": "incomplete"})
     );
     assert_eq!(done.status, 1);
+}
+
+#[test]
+fn a_response_that_fails_is_no_acceptance_of_what_was_refused() {
+    let wire = Wire::new();
+    let events = stream("resp_1", &[]).replace("response.completed", "response.failed").replace(
+        "\"status\":\"completed\"",
+        "\"status\":\"failed\",\"error\":{\"code\":\"invalid_prompt\",\"message\":\"the history cannot be used\"}",
+    );
+    wire.all(ResponseTemplate::new(200).set_body_raw(events, "text/event-stream"));
+    for strategy in ["none", "full-history"] {
+        let done = replay(&wire.url(), &["--recover", strategy]);
+        // recorded as completed: another end
+        assert_eq!(request(&done, 0)["first_divergence"]["what"], "end");
+        // recorded as refused, or changed since
+        assert_eq!(request(&done, 2)["outcome"], "failed", "{done:?}");
+        let why = request(&done, 2)["live"]["failure"].to_string();
+        assert!(why.contains("the history cannot be used"), "{why}");
+        assert_eq!(run(&done)["verdict"], "failed");
+    }
 }
 
 /// A server that writes these bytes to each client and then does with the connection what is said.
@@ -857,6 +889,21 @@ fn wrong_usage_says_what_is_right() {
             "0",
         ],
         &[STORY, "--target", "http://127.0.0.1:1/v1", "--model", ""],
+        &[
+            STORY,
+            "--target",
+            "http://127.0.0.1:1/v1",
+            "-o",
+            STORY,
+            "--force",
+        ],
+        &[
+            STORY,
+            "--target",
+            "http://127.0.0.1:1/v1",
+            "--write-story",
+            "x",
+        ],
         &[
             STORY,
             "--target",

@@ -180,7 +180,7 @@ impl Going<'_> {
             if let Some(why) = hopeless(&came, &said) {
                 self.given_up.insert(websocket, why);
             }
-            let mut live = self.live(one, &said, &composed);
+            let mut live = self.live(one, &came, &said, &composed);
             self.remember(one, &came, &said, &mut live);
             return (live, sends);
         }
@@ -253,7 +253,7 @@ impl Going<'_> {
         came
     }
 
-    fn live(&self, one: &Outgoing, said: &Word, composed: &Composed) -> Live {
+    fn live(&self, one: &Outgoing, came: &Came, said: &Word, composed: &Composed) -> Live {
         let mut live = Live {
             injected: composed
                 .injected
@@ -266,6 +266,7 @@ impl Going<'_> {
             left_out: composed.left_out,
             bytes: composed.text.len() as u64,
             exact: composed.exact,
+            other_model: composed.other_model,
             input_items: composed.input_items,
             ..Live::default()
         };
@@ -278,6 +279,11 @@ impl Going<'_> {
                 live.status = Some(200);
                 let before = self.exchange(one).and_then(|it| it.answer.terminal);
                 let before = before.filter(|_| recorded.is_none() && same);
+                if *terminal == Terminal::Failed && before.is_none() {
+                    // it got through the door and no further: that is neither an acceptance nor a refusal
+                    live.result = LiveResult::Failed;
+                    live.message = Some(word::why_it_failed(came));
+                }
                 if let Some(before) = before.filter(|it| it != terminal) {
                     live.divergence = Some(Divergence {
                         what: "end",
@@ -429,11 +435,11 @@ fn hopeless(came: &Came, said: &Word) -> Option<String> {
         (
             Came::Answer(_),
             Word::Nothing {
-                status: Some(status),
+                status: Some(status @ (300..=399 | 401 | 403 | 404 | 405 | 501)),
                 again: Again::No,
                 ..
             },
-        ) if *status >= 300 => Some(format!("the request before was answered with {status}")),
+        ) => Some(format!("the request before was answered with {status}")),
         _ => None,
     }
 }

@@ -105,6 +105,16 @@ pub fn read(came: &Came) -> Word {
     }
 }
 
+/// What an answer says that was begun and then failed.
+pub fn why_it_failed(came: &Came) -> String {
+    let text = match came {
+        Came::Answer(got) => got.fold.error.as_ref().map_or("", |error| &error.text),
+        Came::Nothing(_) => "",
+    };
+    let message = message_of(&find::find(text), text);
+    format!("the response failed: {message}")
+}
+
 fn of_success(got: &Got) -> Word {
     if let Some(error) = &got.fold.error {
         let found = find::find(&error.text);

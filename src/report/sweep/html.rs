@@ -50,10 +50,9 @@ pub fn html(swept: &Swept<'_>) -> String {
         sweep.judged
     );
     if let Some(citation) = swept.contract {
-        for line in [Some(citation.words()), citation.warning.clone()] {
-            if let Some(line) = line {
-                let _ = writeln!(out, "<p>{}</p>", escaped(&line));
-            }
+        let lines = [Some(citation.words()), citation.warning.clone()];
+        for line in lines.iter().flatten() {
+            let _ = writeln!(out, "<p>{}</p>", escaped(line));
         }
     }
     picture(&mut out, swept);
