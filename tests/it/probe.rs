@@ -351,6 +351,8 @@ fn the_lock_is_written_cited_and_obeyed() {
         &["check", story, "--contract", lock, "--format", "github"],
         &["sweep", story, "--contract", lock],
         &["sweep", story, "--contract", lock, "--format", "html"],
+        &["sweep", story, "--contract", lock, "--format", "junit"],
+        &["sweep", story, "--contract", lock, "--format", "github"],
         &["shrink", story, "--contract", lock, "-o", "[SMALL]"],
     ] {
         let small = sandbox.path().join("small.jsonl");

@@ -14,6 +14,7 @@ impl Case {
     pub fn swept(report: &Swept<'_>) -> Vec<Self> {
         let cells = report.sweep.column(report.chosen);
         let cases = cells.map(|(situation, cell)| one(report, situation, cell));
+        let cases = cases.map(|case| case.under(report.contract));
         bounded(cases.collect())
     }
 
