@@ -165,17 +165,14 @@ impl Rpc {
             .or_else(|| id(params, "requestId").filter(|_| told.inwards));
         let call = call.as_deref().or(number.filter(|_| told.inwards));
         let Some(call) = call else { return };
-        match &told.thread {
-            Some(thread) => {
-                self.threads.insert(call.into(), thread.as_ref().into());
-                if self.threads.len() > MAX_WAITING {
-                    self.threads.pop_first();
-                }
+        if let Some(thread) = &told.thread {
+            self.threads.insert(call.into(), thread.as_ref().into());
+            if self.threads.len() > MAX_WAITING {
+                self.threads.pop_first();
             }
-            None => {
-                let known = self.threads.get(call);
-                told.thread = known.map(|it| Cow::Owned(it.to_string()));
-            }
+        } else {
+            let known = self.threads.get(call);
+            told.thread = known.map(|it| Cow::Owned(it.to_string()));
         }
     }
 
