@@ -4,7 +4,7 @@
 //! without a mark for them is told apart by what the methods are.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::proto::{given, input_text, message_told, turn_item};
 use super::reader::Told;
@@ -24,11 +24,40 @@ struct Waiting {
     call: Option<Box<str>>,
 }
 
+/// Requests of one side that wait for an answer, by the id it gave; of too many, the oldest are forgotten.
+#[derive(Clone, Debug, Default)]
+struct Side {
+    waiting: BTreeMap<Box<str>, Waiting>,
+    order: VecDeque<Box<str>>,
+}
+
+impl Side {
+    fn insert(&mut self, number: &str, waiting: Waiting) {
+        self.waiting.insert(number.into(), waiting);
+        self.order.push_back(number.into());
+        // what was answered is in the order still
+        while self.waiting.len() > MAX_WAITING || self.order.len() > 2 * MAX_WAITING {
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            self.waiting.remove(&oldest);
+        }
+    }
+
+    fn has(&self, number: &str) -> bool {
+        self.waiting.contains_key(number)
+    }
+
+    fn take(&mut self, number: &str) -> Option<Waiting> {
+        self.waiting.remove(number)
+    }
+}
+
 /// Requests that wait for an answer, by the side that asked and the id it gave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rpc {
-    of_driver: BTreeMap<Box<str>, Waiting>,
-    of_client: BTreeMap<Box<str>, Waiting>,
+    of_driver: Side,
+    of_client: Side,
     /// Threads by the number of the call that runs them (MCP).
     threads: BTreeMap<Box<str>, Box<str>>,
     /// Whether events of core came as `codex/event`: early MCP servers send each of them a second time under its own name.
@@ -102,7 +131,9 @@ impl Rpc {
         } else {
             told = self.of_client(told, &params);
         }
-        self.thread(&mut told, &params, number);
+        if source == Source::Mcp {
+            self.thread(&mut told, &params, number);
+        }
         if let Some(number) = number {
             told.id = Some(match told.what {
                 What::Asked(_) => ask_id(number),
@@ -120,9 +151,7 @@ impl Rpc {
             } else {
                 &mut self.of_client
             };
-            if side.len() < MAX_WAITING {
-                side.insert(number.into(), waiting);
-            }
+            side.insert(number, waiting);
         }
         told
     }
@@ -136,15 +165,14 @@ impl Rpc {
             .or_else(|| id(params, "requestId").filter(|_| told.inwards));
         let call = call.as_deref().or(number.filter(|_| told.inwards));
         let Some(call) = call else { return };
-        match &told.thread {
-            Some(thread) if self.threads.len() < MAX_WAITING => {
-                self.threads.insert(call.into(), thread.as_ref().into());
+        if let Some(thread) = &told.thread {
+            self.threads.insert(call.into(), thread.as_ref().into());
+            if self.threads.len() > MAX_WAITING {
+                self.threads.pop_first();
             }
-            Some(_) => {}
-            None => {
-                let known = self.threads.get(call);
-                told.thread = known.map(|it| Cow::Owned(it.to_string()));
-            }
+        } else {
+            let known = self.threads.get(call);
+            told.thread = known.map(|it| Cow::Owned(it.to_string()));
         }
     }
 
@@ -184,8 +212,8 @@ impl Rpc {
             .any(|key| it.get(key).is_some())
         });
         let inwards = inwards.unwrap_or_else(|| {
-            let driver = self.of_driver.contains_key(number);
-            let client = self.of_client.contains_key(number);
+            let driver = self.of_driver.has(number);
+            let client = self.of_client.has(number);
             client && (decides || !driver)
         });
         let side = if inwards {
@@ -193,7 +221,7 @@ impl Rpc {
         } else {
             &mut self.of_driver
         };
-        let waiting = side.remove(number);
+        let waiting = side.take(number);
         let result = result.unwrap_or_default();
         let Some(waiting) = waiting else {
             let mut told = Told::new(source, inwards, format!("answer {number}"));

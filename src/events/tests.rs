@@ -315,3 +315,22 @@ fn the_terminal_of_today_names_operations_by_their_variant() {
     let text = found.events[1].text.map(|it| found.text(it));
     assert_eq!(text, Some("begin please"));
 }
+
+#[test]
+fn questions_that_nobody_answers_do_not_hide_the_answers_of_others() {
+    let mut lines = Vec::new();
+    for number in 0..10_100 {
+        lines.push(format!(
+            r#"{{"id":{number},"method":"item/commandExecution/requestApproval","params":{{"threadId":"t","itemId":"c{number}"}}}}"#
+        ));
+    }
+    lines.push(
+        r#"{"id":10100,"method":"item/commandExecution/requestApproval","params":{"threadId":"t","itemId":"last"}}"#
+            .to_owned(),
+    );
+    lines.push(r#"{"id":10100,"result":{"decision":"accept"}}"#.to_owned());
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let story = Story::of(&log(&lines));
+    let last = story.asks.last().unwrap();
+    assert_eq!(last.answered.map(|it| it.1), Some(Decision::Yes));
+}

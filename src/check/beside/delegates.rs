@@ -216,7 +216,7 @@ fn filtered(
         return;
     };
     let mut passed = false;
-    for event in log.log.events.iter() {
+    for event in &log.log.events {
         let client = event.stream == 0 && event.source != crate::events::Source::Rollout;
         if client && event.thread == Some(id) {
             passed = true;
