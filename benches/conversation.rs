@@ -180,6 +180,67 @@ fn messages(count: usize, text: impl Fn(usize) -> String) -> String {
     writer.text
 }
 
+/// One answer of so many items.
+fn one_answer(items: usize, seed: u64, changed: usize) -> String {
+    let mut writer = Writer::new(seed);
+    let user = json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "go"}]});
+    writer.request(&[user], None);
+    let response = format!("resp_{seed:04}");
+    writer.event(json!({"type": "response.created", "response": {"id": response}}));
+    let every = (items / changed.max(1)).max(1);
+    for at in 0..items as u64 {
+        let call = format!("call_{seed:04}{at:012x}");
+        let is_changed = changed > 0 && (at as usize).is_multiple_of(every);
+        let arguments = json!({"cmd": words(at + u64::from(is_changed) * 1_000_003)}).to_string();
+        let item = json!({"id": format!("fc_{seed:04}{at:012x}"), "type": "function_call", "status": "completed", "name": "shell", "arguments": arguments, "call_id": call});
+        writer
+            .event(json!({"type": "response.output_item.done", "output_index": at, "item": item}));
+    }
+    writer.event(
+        json!({"type": "response.completed", "response": {"id": response, "status": "completed"}}),
+    );
+    writer.end();
+    writer.text
+}
+
+/// So many threads of one request each.
+fn threads(count: usize, seed: u64) -> String {
+    let mut writer = Writer::new(seed);
+    for at in 0..count as u64 {
+        writer.exchange += 1;
+        let (exchange, at_us) = (writer.exchange, writer.at_us);
+        let thread = format!("{seed:08x}-0000-7000-8000-{at:012x}");
+        let body = json!({"model": "m", "input": [{"role": "user", "content": words(at)}], "stream": true});
+        writer.line(&json!({"kind": "request", "exchange": exchange, "at_us": at_us, "transport": "http", "method": "POST", "path": "/v1/responses", "headers": [["session_id", thread], ["thread-id", thread]], "body": body}));
+        writer.line(
+            &json!({"kind": "response", "exchange": exchange, "at_us": at_us, "status": 200}),
+        );
+        writer.event(json!({"type": "response.completed", "response": {"id": format!("resp_{seed:04}{at:012x}"), "status": "completed", "output": []}}));
+        writer.end();
+    }
+    writer.text
+}
+
+/// One output of so many bytes, without a line end where `lines` is false.
+fn huge(bytes: usize, seed: u64, lines: bool) -> String {
+    let mut output = String::with_capacity(bytes + 256);
+    let mut at = seed << 32;
+    while output.len() < bytes {
+        at += 1;
+        output.push_str(&words(at));
+        if lines {
+            output.push('\n');
+        }
+    }
+    let mut writer = Writer::new(seed);
+    let input = [
+        json!({"type": "function_call", "call_id": "call_1", "name": "shell", "arguments": "{}"}),
+        json!({"type": "function_call_output", "call_id": "call_1", "output": output}),
+    ];
+    writer.request(&input, None);
+    writer.text
+}
+
 /// Pairs that no search likes.
 pub(crate) fn worst(events: usize) -> Vec<(&'static str, String, String)> {
     vec![
@@ -192,6 +253,26 @@ pub(crate) fn worst(events: usize) -> Vec<(&'static str, String, String)> {
             "one event over and over",
             messages(events, |_| "again".to_owned()),
             messages(events / 2, |_| "again".to_owned()),
+        ),
+        (
+            "all in one answer, other ids, 100 changed",
+            one_answer(events, 1, 0),
+            one_answer(events, 2, 100),
+        ),
+        (
+            "as many threads as a fifth of the events, other ids",
+            threads(events / 5, 1),
+            threads(events / 5, 2),
+        ),
+        (
+            "one text of 20 MB a side, nothing in common",
+            huge(20_000_000, 1, true),
+            huge(20_000_000, 2, true),
+        ),
+        (
+            "the same in one line",
+            huge(20_000_000, 1, false),
+            huge(20_000_000, 2, false),
         ),
         (
             "the same events in another order",

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench diff -- [EVENTS]`. Two conversations of so many events of the canonical sequence (50,000), equal
 //! but for their ids, times and the way streams were cut; the same with 100 outputs changed; then what no search likes:
-//! nothing in common, and one event over and over.
+//! nothing in common, one event over and over, all in one answer, as many threads as
+//! one likes, one huge text.
 
 mod conversation;
 #[expect(dead_code, reason = "shared with the other measurements")]
@@ -113,7 +114,9 @@ fn main() -> io::Result<()> {
         )?;
     }
     for (name, left, right) in conversation::worst(events) {
+        let start = Instant::now();
         let (a, b) = (sequence(&left)?, sequence(&right)?);
+        let reading = start.elapsed();
         let limit = Duration::from_secs(1);
         let start = Instant::now();
         let now = Instant::now;
@@ -128,9 +131,10 @@ fn main() -> io::Result<()> {
         let time = start.elapsed();
         writeln!(
             out,
-            "{name}: deadline {limit:?}, took {time:?} ({:.2} of it), stopped: {}",
+            "{name}: reading {reading:?}; deadline {limit:?}, took {time:?} ({:.2} of it), stopped: {}, equal: {}",
             ratio(time, limit),
-            found.stopped
+            found.stopped,
+            found.equal
         )?;
     }
     Ok(())

@@ -172,14 +172,17 @@ fn form_of(verb: Option<&Verb>, format: args::Format) -> Result<(), CliError> {
         },
         // the table of a real client
         Format::Markdown => matches!(verb, Some(Verb::Sweep(sweep)) if sweep.first.is_some()),
-        Format::Junit | Format::Github => matches!(verb, None | Some(Verb::Check(_))),
+        Format::Junit | Format::Github => matches!(
+            verb,
+            None | Some(Verb::Check(_) | Verb::Diff(_) | Verb::Sweep(_))
+        ),
     };
     if known {
         return Ok(());
     }
     Err(CliError::usage("--format takes text or json here")
         .hint("events and html are forms of 'replay inspect', html of 'replay sweep', markdown of 'replay sweep --first'")
-        .hint("junit and github are forms of 'replay' and 'replay check'"))
+        .hint("junit and github are forms of 'replay', 'replay check', 'replay diff' and 'replay sweep'"))
 }
 
 /// The exit status as `git bisect run` reads it: 125 skips a commit, everything from 128 stops.

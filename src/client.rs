@@ -29,6 +29,8 @@ pub enum EventSource {
     Proto,
     /// `codex app-server`: JSON-RPC, one message a line, on stdin and stdout.
     AppServer,
+    /// `codex mcp-server`, earlier `codex mcp`: JSON-RPC with `jsonrpc`, one message a line, on stdin and stdout.
+    Mcp,
     /// The session log of Codex's terminal interface, a file of one event a line.
     TuiLog,
 }
@@ -40,6 +42,7 @@ impl EventSource {
             Self::ExecJson => "exec-json",
             Self::Proto => "proto",
             Self::AppServer => "app-server",
+            Self::Mcp => "mcp",
             Self::TuiLog => "tui-log",
         }
     }

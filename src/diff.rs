@@ -276,6 +276,37 @@ pub fn diff(left: &Sequence, right: &Sequence, options: &Options<'_>) -> Differe
 ///
 /// One line an event: what it is, then what counts of it as JSON with sorted members. Ids are numbered in the order of
 /// their appearance (`call#1`, `resp#1`, `id#1`); what [`Options::rules`] sets aside is left out.
+///
+/// In tests, with [insta](https://insta.rs):
+///
+/// ```
+/// use responses_replay::diff::{self, Options, Reading};
+/// use responses_replay::session::{reader, Session};
+///
+/// # let recorded = |call: &str, seconds: &str, at_us: u32| format!(concat!(
+/// #     r#"{{"kind":"session","format":1}}"#, "\n",
+/// #     r#"{{"kind":"request","exchange":1,"at_us":{2},"path":"/v1/responses","body":{{"model":"m","instructions":"You are.","input":["#,
+/// #     r#"{{"type":"function_call","call_id":"{0}","name":"shell","arguments":"{{\"cmd\":\"echo hi\"}}"}},"#,
+/// #     r#"{{"type":"function_call_output","call_id":"{0}","output":"Wall time: {1} seconds\nOutput:\nhi"}}]}}}}"#, "\n",
+/// #     r#"{{"kind":"end","exchange":1,"at_us":{2},"cause":"client_closed"}}"#, "\n"), call, seconds, at_us);
+/// # let (monday, tuesday) = (recorded("call_a", "0.1", 5), recorded("call_b", "0.7", 9000));
+/// let conversation = |recording: &str| -> Result<String, Box<dyn std::error::Error>> {
+///     let session = Session::Recording(reader::read(recording.as_bytes())?);
+///     let sequence = diff::read(&session, recording.as_bytes(), &Reading::default())?;
+///     let mut options = Options::default();
+///     options.rules.ignore("instructions")?;
+///     Ok(diff::normalised(&sequence, &options))
+/// };
+/// // recorded twice, with other ids and times
+/// insta::assert_snapshot!(conversation(&monday)?, @r##"
+/// request model="m"
+/// function_call shell {"arguments":"{\"cmd\":\"echo hi\"}","call_id":"call#1","name":"shell","type":"function_call"}
+/// function_call_output {"call_id":"call#1","output":"Wall time: …\nOutput:\nhi","type":"function_call_output"}
+/// cut {"cause":"client_closed","client_left":true}
+/// "##);
+/// assert_eq!(conversation(&monday)?, conversation(&tuesday)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn normalised(sequence: &Sequence, options: &Options<'_>) -> String {
     let mut text = String::new();
     for line in normal::lines(sequence, options) {

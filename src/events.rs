@@ -20,7 +20,7 @@ mod rpc;
 mod story;
 
 pub use file::{read, sniff};
-pub use log::{Event, Id, Log};
+pub use log::{Event, File, Id, Log};
 pub(crate) use proto::{ItemIs, item_is, tool_name};
 pub use reader::{Reader, Told};
 pub use rolled::rollout_line;
@@ -45,6 +45,8 @@ pub enum Source {
     TuiLog,
     /// `event_msg` lines of a rollout.
     Rollout,
+    /// What a rollout trace of Codex tells beside requests and answers.
+    CodexTrace,
 }
 
 impl Source {
@@ -57,6 +59,7 @@ impl Source {
             Self::Mcp => "mcp",
             Self::TuiLog => "tui-log",
             Self::Rollout => "rollout",
+            Self::CodexTrace => "codex-trace",
         }
     }
 
@@ -69,6 +72,7 @@ impl Source {
             Self::Mcp,
             Self::TuiLog,
             Self::Rollout,
+            Self::CodexTrace,
         ];
         all.into_iter().find(|it| it.name() == name)
     }
@@ -82,6 +86,7 @@ impl Source {
             Self::Mcp => "events of an MCP server",
             Self::TuiLog => "log of the terminal interface",
             Self::Rollout => "events of a rollout",
+            Self::CodexTrace => "events of a rollout trace",
         }
     }
 
@@ -94,6 +99,7 @@ impl Source {
             Self::Proto => "it holds no requests and no times",
             Self::AppServer | Self::Mcp | Self::TuiLog => "it holds no requests",
             Self::Rollout => "it holds no approvals and no interrupts that were asked for",
+            Self::CodexTrace => "it holds no input of the user's and no approvals",
         }
     }
 }

@@ -18,9 +18,13 @@ use crate::replay::live::Sender;
 use crate::replay::live::attempts::{Budget, Purse};
 use crate::replay::live::socket::{self, NoSocket};
 use crate::replay::live::word::{self, Refused, Word};
+use crate::wire::event::Terminal;
 use crate::wire::raw::Object;
 
 use questions::{ALL, Asked};
+
+/// The member that bounds an answer.
+const LIMIT: &str = "max_output_tokens";
 
 /// How an endpoint is probed.
 #[derive(Clone, Debug)]
@@ -50,6 +54,23 @@ pub struct Heard {
     pub events: u32,
     /// Whether an answer that was left was over already.
     pub was_over: bool,
+    /// The `status` that a response has that was read.
+    pub state: Option<String>,
+}
+
+impl Heard {
+    fn of(said: Said) -> Self {
+        Self {
+            said,
+            status: None,
+            response: None,
+            done: Vec::new(),
+            done_sentinel: None,
+            events: 0,
+            was_over: false,
+            state: None,
+        }
+    }
 }
 
 /// What was said.
@@ -72,6 +93,10 @@ pub enum Said {
 pub struct Known {
     /// The model that is asked.
     pub model: String,
+    /// Whether every answer is asked for as a stream, because the endpoint gives no others.
+    pub streamed: bool,
+    /// Whether `max_output_tokens` is left out, because the endpoint does not know it.
+    pub unlimited: bool,
     heard: BTreeMap<&'static str, Heard>,
 }
 
@@ -159,26 +184,32 @@ pub fn list(model: &str) -> Vec<(&'static str, &'static str, usize)> {
     };
     for question in ALL {
         let heard = Heard {
-            said: Said::Left,
-            status: None,
             response: Some(id.clone()),
             done: vec![call.to_string()],
-            done_sentinel: None,
-            events: 0,
-            was_over: false,
+            ..Heard::of(Said::Left)
         };
         known.heard.insert(question.name, heard);
     }
     ALL.iter()
         .map(|question| {
-            let body = question.ask(&known).map(|it| it.body.to_string().len());
+            let asked = question.ask(&known);
+            let body = asked.map(|it| {
+                if it.read.is_some() {
+                    0
+                } else {
+                    it.body.to_string().len()
+                }
+            });
             (question.name, question.about, body.unwrap_or(0))
         })
         .collect()
 }
 
-/// Why nothing could be found: a plain message was not accepted.
+/// Why nothing could be found: a plain message was accepted neither as a whole nor as a stream.
 pub fn failed(known: &Known) -> Option<String> {
+    if matches!(known.said("streamed"), Some(Said::Accepted)) {
+        return None;
+    }
     match known.said("plain") {
         Some(Said::Refused(refused)) => Some(format!("{} {}", refused.status, refused.message)),
         Some(Said::Nothing(why)) => Some(why.clone()),
@@ -212,25 +243,32 @@ pub async fn probe(
                 if question.name.starts_with("after_cut") {
                     tokio::time::sleep(options.settle).await;
                 }
-                ask(caller, options, &asked, &mut requests).await
+                let mut heard = ask(caller, options, &asked, &mut requests).await;
+                if let (Said::Refused(refused), false) = (&heard.said, known.unlimited)
+                    && refused.message.contains(LIMIT)
+                    && matches!(question.name, "plain" | "streamed")
+                {
+                    known.unlimited = true;
+                    if let Ok(asked) = question.ask(&known) {
+                        heard = ask(caller, options, &asked, &mut requests).await;
+                    }
+                }
+                heard
             }
-            Err(why) => Heard {
-                said: Said::NotAsked(why),
-                status: None,
-                response: None,
-                done: Vec::new(),
-                done_sentinel: None,
-                events: 0,
-                was_over: false,
-            },
+            Err(why) => Heard::of(Said::NotAsked(why)),
         };
-        // where a plain message is not answered nothing else will be
-        if question.name == "plain"
-            && let Said::Refused(_) | Said::Nothing(_) = heard.said
-        {
-            off = Some("a plain message was not accepted".to_owned());
-        }
+        let (status, is_accepted) = (heard.status, heard.said == Said::Accepted);
         known.heard.insert(question.name, heard);
+        let plain = known.said("plain") == Some(&Said::Accepted);
+        match question.name {
+            // some answer with streams only
+            "plain" if !plain && status.is_some() => known.streamed = true,
+            // where a plain message is not answered nothing else will be
+            "plain" | "streamed" if !plain && !is_accepted => {
+                off = Some("a plain message was not accepted".to_owned());
+            }
+            _ => {}
+        }
     }
     let mut lock = settle::settle(&known);
     lock.format = FORMAT;
@@ -242,6 +280,10 @@ pub async fn probe(
 }
 
 async fn ask(caller: &Caller, options: &Options, asked: &Asked, requests: &mut u32) -> Heard {
+    if let Some(path) = &asked.read {
+        *requests += 1;
+        return read(caller, path).await;
+    }
     let ask = Ask {
         body: asked.body.to_string(),
         headers: Vec::new(),
@@ -268,6 +310,7 @@ async fn ask(caller: &Caller, options: &Options, asked: &Asked, requests: &mut u
         tokio::time::sleep(pause).await;
     };
     let said = match word::read(&came) {
+        Word::Accepted(Terminal::Failed) => Said::Nothing(word::why_it_failed(&came)),
         Word::Accepted(_) => Said::Accepted,
         Word::Left => Said::Left,
         Word::Refused(refused) => Said::Refused(refused),
@@ -282,15 +325,27 @@ async fn ask(caller: &Caller, options: &Options, asked: &Asked, requests: &mut u
             done_sentinel: got.streamed.then_some(got.done_sentinel),
             events: got.fold.events,
             was_over: got.was_over,
+            state: None,
         },
-        Came::Nothing(_) => Heard {
-            said,
-            status: None,
-            response: None,
-            done: Vec::new(),
-            done_sentinel: None,
-            events: 0,
-            was_over: false,
+        Came::Nothing(_) => Heard::of(said),
+    }
+}
+
+/// Reads a response; that there is none is an answer as well.
+async fn read(caller: &Caller, path: &str) -> Heard {
+    match caller.get(path).await {
+        Ok(text) => {
+            let object = Object::read(&text);
+            let state = object.and_then(|it| it.text("status").map(std::borrow::Cow::into_owned));
+            Heard {
+                status: Some(200),
+                state,
+                ..Heard::of(Said::Accepted)
+            }
+        }
+        Err((status, why)) => Heard {
+            status,
+            ..Heard::of(Said::Nothing(why))
         },
     }
 }
@@ -312,7 +367,7 @@ fn evidence(known: &Known) -> Vec<Evidence> {
         .filter_map(|question| {
             let heard = known.heard.get(question.name)?;
             let (answer, message) = match &heard.said {
-                Said::Accepted => ("accepted", None),
+                Said::Accepted => ("accepted", heard.state.clone()),
                 Said::Left => ("left", None),
                 Said::Refused(refused) => ("refused", Some(refused.message.clone())),
                 Said::Nothing(why) => ("failed", Some(why.clone())),
@@ -340,10 +395,16 @@ impl Sender {
     }
 
     /// The first model that the endpoint lists.
-    pub fn first_model(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// The status, if there was an answer, and why there is none.
+    pub fn first_model(&self) -> Result<String, (Option<u16>, String)> {
         let text = self.runtime().block_on(self.caller().get("models"))?;
-        let list: Value = serde_json::from_str(&text).ok()?;
-        let first = list.get("data")?.as_array()?.first()?;
-        first.get("id")?.as_str().map(str::to_owned)
+        let first = || {
+            let list: Value = serde_json::from_str(&text).ok()?;
+            let first = list.get("data")?.as_array()?.first()?;
+            first.get("id")?.as_str().map(str::to_owned)
+        };
+        first().ok_or_else(|| (Some(200), "its list of models names none".to_owned()))
     }
 }

@@ -19,6 +19,7 @@ use crate::ids::{ItemIndex, LineNo};
 use crate::rollout::reader::{self, ReadError};
 use crate::rollout::{Era, Library, Rollout};
 use crate::wire::item::ItemKind;
+use crate::wire::lines::Reason;
 
 pub use lines::Assumed;
 pub(crate) use lines::made_id;
@@ -176,6 +177,12 @@ impl Plan {
         self.rollout.era
     }
 
+    /// Whether lines stay as they are whose shape is not known here: whether Codex reads them cannot be said.
+    pub fn has_unknown_lines(&self) -> bool {
+        let mut problems = self.rollout.problems.iter();
+        problems.any(|problem| matches!(problem.reason, Reason::UnknownShape(_)))
+    }
+
     /// Whether the copy is the original, byte for byte but for line ends.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.wrapped == 0
@@ -203,7 +210,7 @@ pub fn plan(
         let problem = rollout
             .problems
             .iter()
-            .find(|problem| matches!(&problem.reason, crate::wire::lines::Reason::Other(_)));
+            .find(|problem| matches!(&problem.reason, Reason::Other(_)));
         let why = problem.map_or_else(String::new, |problem| format!(": {}", problem.reason));
         return Err(RepairError::Refused {
             line: 0,

@@ -3,6 +3,7 @@
 //! Each rule has its exact definition in `docs/findings.md`. None of them is ever an error: what a client says of itself
 //! is no word of the contract.
 
+mod delegates;
 mod disk;
 mod sent;
 mod turns;
@@ -28,6 +29,7 @@ pub struct Named<'a> {
 struct Source<'a> {
     /// The file; `None` for the session's own.
     path: Option<&'a str>,
+    session: &'a Session,
     log: &'a Log,
     story: Story,
     /// The last line with each text of the user that became part of the history on disk.
@@ -73,6 +75,7 @@ pub fn beside(session: &Session, others: &[Named<'_>], open: &[OpenCall]) -> Vec
         let log = log_of(named.session);
         sources.push(Source {
             path: (at > 0).then_some(named.name),
+            session: named.session,
             log,
             story: Story::of(log),
             history: log
@@ -85,8 +88,9 @@ pub fn beside(session: &Session, others: &[Named<'_>], open: &[OpenCall]) -> Vec
     }
     let mut found = Vec::new();
     let sent = sent::Sent::of(session, others);
+    let reasons = turns::reasons(&sources);
     for source in &sources {
-        turns::interrupts(source, &mut found);
+        turns::interrupts(source, &reasons, &mut found);
         turns::stale(source, &mut found);
         turns::questions(source, &mut found);
         turns::tools(source, &mut found);
@@ -102,7 +106,7 @@ pub fn beside(session: &Session, others: &[Named<'_>], open: &[OpenCall]) -> Vec
     }
     disk::finished(session, open, others, &sources, &mut found);
     disk::disagree(session, others, &mut found);
-    disk::delegates(session, others, &sources, &mut found);
+    delegates::delegates(&sources, &mut found);
     merge(found)
 }
 

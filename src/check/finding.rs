@@ -46,14 +46,16 @@ pub enum Rule {
     CompactedOverOpenCall,
     FinishedNotTold,
     RanTwice,
+    DelegateAsked,
     DelegateCut,
+    DelegateFiltered,
     NotOnDisk,
     NotSent,
 }
 
 impl Rule {
     /// The rules that look at what the client says of itself, or hold several sources against each other.
-    pub const BESIDE: [Self; 14] = [
+    pub const BESIDE: [Self; 16] = [
         Self::UnansweredInterrupt,
         Self::StaleEvent,
         Self::UnansweredApproval,
@@ -65,7 +67,9 @@ impl Rule {
         Self::CompactedOverOpenCall,
         Self::FinishedNotTold,
         Self::RanTwice,
+        Self::DelegateAsked,
         Self::DelegateCut,
+        Self::DelegateFiltered,
         Self::NotOnDisk,
         Self::NotSent,
     ];
@@ -104,7 +108,9 @@ impl Rule {
             Self::CompactedOverOpenCall => "compacted_over_open_call",
             Self::FinishedNotTold => "finished_not_told",
             Self::RanTwice => "ran_twice",
+            Self::DelegateAsked => "delegate_asked",
             Self::DelegateCut => "delegate_cut",
+            Self::DelegateFiltered => "delegate_filtered",
             Self::NotOnDisk => "not_on_disk",
             Self::NotSent => "not_sent",
         }

@@ -20,11 +20,11 @@ pub(super) fn collect(
     let through = matches!(run.verdict, Verdict::Clean | Verdict::Recovered);
     for open in open_calls {
         let rule = match open.cause {
-            Cause::InFlight => Rule::InFlight,
+            cause if cause.is_at_end() => Rule::InFlight,
             cause if cause.leaves_output_behind() => Rule::OutputLeftBehind,
             _ => Rule::MissingOutput,
         };
-        let severity = if open.cause == Cause::InFlight && through || !open.effective {
+        let severity = if open.cause.is_at_end() && through || !open.effective {
             Severity::Info
         } else {
             Severity::Warning

@@ -339,6 +339,8 @@ pub enum EventsChoice {
     Proto,
     /// codex app-server: JSON-RPC on stdin and stdout
     AppServer,
+    /// codex mcp-server, earlier codex mcp: JSON-RPC on stdin and stdout
+    Mcp,
     /// The session log of Codex's terminal interface
     TuiLog,
 }
@@ -394,8 +396,8 @@ pub struct CheckArgs {
 /// In a terminal it opens a viewer; '?' shows its keys. Elsewhere it prints a transcript with open calls marked. Several
 /// files are shown on one clock; sub-agents of a Codex session are found by themselves.
 ///
-/// --format takes two more forms here: events, normalised lines that are the same for the same conversation on every
-/// machine, and html, one page without network or foreign script.
+/// --format takes two more forms here: events, lines of what 'replay diff' compares, the same bytes for the same conversation
+/// on every machine, and html, one page without network or foreign script.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is an option of its own"
@@ -433,9 +435,9 @@ pub struct InspectArgs {
     /// Look for no sub-agents
     #[arg(long)]
     pub alone: bool,
-    /// With --format events: one line for what 'replay diff' compares, so that two runs of one conversation are the same
-    #[arg(long, conflicts_with_all = ["filter", "follow"])]
-    pub normalised: bool,
+    /// With --format events: every entry of the file by itself, lines of the client's own files included, as it came
+    #[arg(long, conflicts_with = "follow")]
+    pub entries: bool,
 }
 /// Serve a Responses endpoint that is as strict as the real one
 ///

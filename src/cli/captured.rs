@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::input::Source;
 use crate::convert::{self, Capture, ConvertError, Converted, Folder};
-use crate::rollout::reader::maybe_zstd;
+use crate::rollout::reader::maybe_packed;
 use crate::session::ReadError;
 use crate::session::writer::Writer;
 use crate::wire::lines::Problem;
@@ -80,8 +80,8 @@ pub(super) fn kind(source: &Source) -> io::Result<Option<Capture>> {
 /// The text of a source, decompressed, as it stands.
 pub(super) fn raw(source: &Source) -> io::Result<Box<dyn Read + '_>> {
     match source {
-        Source::File(path) => Ok(Box::new(maybe_zstd(File::open(path)?)?)),
-        Source::Bytes(bytes) => maybe_zstd(Cursor::new(bytes.as_slice())),
+        Source::File(path) => Ok(Box::new(maybe_packed(File::open(path)?)?)),
+        Source::Bytes(bytes) => maybe_packed(Cursor::new(bytes.as_slice())),
     }
 }
 

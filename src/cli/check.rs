@@ -98,7 +98,8 @@ pub(super) fn run(
         }
         output.document(&document)?;
     } else if output.is_for_ci() {
-        let mut cases: Vec<Case> = found.into_iter().filter_map(|one| one.case).collect();
+        let cases = found.into_iter().filter_map(|one| one.case);
+        let mut cases: Vec<Case> = cases.map(|case| case.under(citation.as_ref())).collect();
         cases.extend(unread.iter().map(CliError::case));
         output.cases("check", &cases)?;
     } else {
@@ -118,10 +119,9 @@ pub(super) fn run(
             }
         }
         if let Some(citation) = &citation {
-            output.note(&citation.words());
-            if let Some(warning) = &citation.warning {
-                output.note(warning);
-            }
+            let mut cited = String::new();
+            report::text::cite(&mut cited, citation);
+            output.data(&cited)?;
         }
         summary(&found, skipped, output);
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::error::CliError;
+use super::now::now;
 use crate::contract::Policy;
 use crate::contract::lock::{Citation, Lock, LockError, merged};
 
@@ -50,6 +51,19 @@ pub(super) fn policies(
         return Ok((named, None));
     };
     let name = path.map_or_else(String::new, |it| it.display().to_string());
-    let citation = lock.citation(&name);
+    let citation = cited(&lock, &name, &named);
     Ok((merged(&citation.policies, &named), Some(citation)))
+}
+
+/// How a lock is cited, with what its date says.
+pub(super) fn cited(lock: &Lock, path: &str, named: &[(Policy, usize)]) -> Citation {
+    let mut citation = lock.citation(path, named);
+    if citation.date > now().rfc3339 {
+        let future = "its date lies in the future: it was edited, or a clock is wrong";
+        citation.warning = Some(match citation.warning {
+            Some(warning) => format!("{warning}; {future}"),
+            None => future.to_owned(),
+        });
+    }
+    citation
 }

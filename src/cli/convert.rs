@@ -153,7 +153,9 @@ fn given(args: &ConvertArgs, source: &Source) -> Result<Given, CliError> {
                 Foreign::ExecEvents | Foreign::ProtoEvents | Foreign::TuiLog | Foreign::ChatRequest
             )
         });
-        if names_itself {
+        if foreign == Some(Foreign::Compressed) {
+            error.hint("of compressed files only zstd and gzip are read")
+        } else if names_itself {
             error.hint("it holds neither requests to the Responses API nor their answers")
         } else {
             error.hint(format!("--from says what it is: {}", kinds.join(", ")))
@@ -179,7 +181,7 @@ impl Said {
             |count: u32, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         match (done, given) {
             (Some(count), _) => said.push(format!("{} written", plural(count, "exchange"))),
-            (None, Given::Recording) => said.push(plural(self.requests, "request")),
+            (None, Given::Recording) if hides => said.push(plural(self.requests, "request")),
             (None, Given::Capture(kind)) => {
                 said.push(format!(
                     "{} converted ({kind})",
@@ -437,10 +439,14 @@ pub(super) fn create(path: &Path, force: bool) -> Result<File, CliError> {
         use std::os::unix::fs::OpenOptionsExt as _;
         how.mode(0o600);
     }
+    // a device or a pipe loses nothing
+    let is_special = fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
     if force {
         how.create(true).truncate(true)
-    } else {
+    } else if !is_special {
         how.create_new(true)
+    } else {
+        &mut how
     };
     how.open(path).map_err(|error| {
         let failed = CliError::failed(format!("{}: {error}", path.display()));

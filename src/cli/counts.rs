@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::error::CliError;
 use super::output::Output;
 use crate::convert::summary::{Counts, Form, count};
-use crate::convert::walk::{Walked, Whole, walk};
+use crate::convert::walk::{Walked, Whole, walk_counted};
 use crate::report::{json as document, safe};
 use crate::session::ReadError;
 use crate::wire::event::Terminal;
@@ -22,8 +22,8 @@ pub(super) fn write(
     output: &Output,
 ) -> Result<(), CliError> {
     let mut counts = Vec::new();
-    let walked: Walked = walk(text, &mut |whole: Whole, _: &Walked| {
-        counts.push(count(&whole));
+    let walked: Walked = walk_counted(text, &mut |whole: Whole, _: &Walked| {
+        counts.push(count(whole));
         Ok::<(), ReadError>(())
     })
     .map_err(|error| CliError::input(name, error.to_string()))?;

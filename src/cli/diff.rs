@@ -13,11 +13,39 @@ use super::output::Output;
 use crate::diff::{
     self, Deadline, Difference, Layer, Options, Origin, Reading, RuleError, Rules, Sequence,
 };
+use crate::report::ci::{Case, Place};
 use crate::report::diff as draw;
 use crate::session::Session;
 
 /// Columns where no terminal says how many there are.
 const COLUMNS: u16 = 120;
+
+/// A side of the comparison as it was read.
+struct Read {
+    sequence: Sequence,
+    /// The file, where it is one.
+    path: Option<String>,
+    /// Whether the lines of events are those of the file.
+    has_lines: bool,
+}
+
+impl Read {
+    fn new(sequence: Sequence, opened: &Opened) -> Self {
+        let path = opened.path();
+        Self {
+            sequence,
+            path: path.map(|path| path.display().to_string()),
+            has_lines: !opened.is_converted,
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            path: self.path.as_deref(),
+            has_lines: self.has_lines,
+        }
+    }
+}
 
 /// A side of the comparison as the user names it.
 struct Named {
@@ -67,6 +95,8 @@ pub(super) fn run(
         let (a, b) = beside(&left, args.ordered, environment)?;
         (a, b, "the rollout lines in it".to_owned())
     };
+    let places = (a, b);
+    let (a, b) = (&places.0.sequence, &places.1.sequence);
     let one_is_disk = (a.origin == Origin::Rollout) != (b.origin == Origin::Rollout);
     if args.wire_disk && (a.origin == Origin::Rollout || b.origin != Origin::Rollout) {
         let error =
@@ -87,16 +117,25 @@ pub(super) fn run(
             now: &now,
         }),
     };
-    let found = diff::diff(&a, &b, &options);
+    let found = diff::diff(a, b, &options);
+    if found.left.is_empty() && found.right.is_empty() {
+        let error = CliError::input(&left.name, "neither side holds anything to compare");
+        return Err(error.hint("replay inspect shows what a file holds"));
+    }
     let view = draw::View {
-        left: (&a, &left.name),
-        right: (&b, &right_name),
+        left: (a, &left.name),
+        right: (b, &right_name),
         context: args.context,
         paint: output.paint,
         verbose: output.verbose,
         wire_disk: one_is_disk && a.origin != Origin::Rollout,
     };
-    show(args, &view, &found, output)?;
+    if output.is_for_ci() {
+        let case = Case::compared(&view, &found, [places.0.place(), places.1.place()]);
+        output.cases("diff", &[case])?;
+    } else {
+        show(args, &view, &found, output)?;
+    }
     Ok(u8::from(!found.equal))
 }
 
@@ -138,23 +177,29 @@ fn requests(
             "--requests compares all requests of a session, not one exchange",
         ));
     }
-    let sequence = read(left, Layer::Meaning, args.ordered, environment)?;
+    let side = read(left, Layer::Meaning, args.ordered, environment)?;
+    let sequence = &side.sequence;
     if sequence.origin == Origin::Rollout {
         let error = CliError::input(&left.name, "a rollout holds no requests");
         return Err(error.hint("record the client: replay record -- COMMAND"));
     }
-    let steps = diff::requests::requests(&sequence, rules);
+    let steps = diff::requests::requests(sequence, rules);
+    if steps.is_empty() {
+        return Err(CliError::input(&left.name, "there is no request in it"));
+    }
+    let view = draw::View {
+        left: (sequence, &left.name),
+        right: (sequence, &left.name),
+        context: args.context,
+        paint: output.paint,
+        verbose: output.verbose,
+        wire_disk: false,
+    };
     if output.is_json() {
-        output.document(&draw::requests_document(&sequence, &left.name, &steps))?;
+        output.document(&draw::requests_document(sequence, &left.name, &steps))?;
+    } else if output.is_for_ci() {
+        output.cases("diff", &[Case::demanded(&view, &steps, side.place())])?;
     } else {
-        let view = draw::View {
-            left: (&sequence, &left.name),
-            right: (&sequence, &left.name),
-            context: args.context,
-            paint: output.paint,
-            verbose: output.verbose,
-            wire_disk: false,
-        };
         let text = draw::requests(&view, &steps, output.verbose);
         let last = text.lines().next_back().unwrap_or("");
         if args.summary {
@@ -234,7 +279,7 @@ fn read(
     layer: Layer,
     ordered: bool,
     environment: &Environment,
-) -> Result<Sequence, CliError> {
+) -> Result<Read, CliError> {
     let failed = |error: io::Error| CliError::input(&side.name, error.to_string());
     let (opened, session) = open(side, environment)?;
     if let Some(wanted) = side.exchange {
@@ -266,7 +311,7 @@ fn read(
         };
         sequence.notes.push(format!("{place}{}", problem.reason));
     }
-    Ok(sequence)
+    Ok(Read::new(sequence, &opened))
 }
 
 /// The wire and the disk of one recording.
@@ -274,7 +319,7 @@ fn beside(
     side: &Named,
     ordered: bool,
     environment: &Environment,
-) -> Result<(Sequence, Sequence), CliError> {
+) -> Result<(Read, Read), CliError> {
     let failed = |error: io::Error| CliError::input(&side.name, error.to_string());
     let (opened, session) = open(side, environment)?;
     let Session::Recording(_) = &session else {
@@ -295,5 +340,5 @@ fn beside(
         let error = CliError::input(&side.name, note.clone());
         return Err(error.hint("name the whole rollout: replay diff RECORDING ROLLOUT"));
     }
-    Ok((wire, disk))
+    Ok((Read::new(wire, &opened), Read::new(disk, &opened)))
 }

@@ -7,8 +7,9 @@ use serde_json::json;
 use super::args::Emit;
 use super::error::CliError;
 use super::shrink::Made;
-use crate::session::Session;
 use crate::session::exchange::{Exchange, Purpose, Recording, Terminal};
+use crate::session::{Client, Session};
+use crate::wire::refusal::RefusalKind;
 
 /// The test for the refusal of a recording; `session` is the session as it was recorded, `out` the small one.
 pub(super) fn test(
@@ -27,6 +28,18 @@ pub(super) fn test(
         CliError::usage("--emit needs a recorded refusal, and what came before it")
             .hint("'replay share' writes the text of an issue instead")
     })?;
+    let kind = refused
+        .answer
+        .refusal
+        .as_ref()
+        .and_then(|it| it.named.as_ref());
+    if let Some(named) = kind.filter(|it| it.kind != RefusalKind::MissingOutput) {
+        return Err(CliError::usage(format!(
+            "--emit makes tests of interrupts, which leave a call without output; this is refused for {}",
+            named.kind.name()
+        ))
+        .hint("'replay share' writes the text of an issue instead"));
+    }
     let last = last_before(recording, refused);
     let case = case(recording, refused, last);
     let chained = refused.request.previous.is_some();
@@ -40,6 +53,7 @@ pub(super) fn test(
     if case == "second-stream" {
         turns.push(json!({"text": "This answer is interrupted while it comes in.", "cut": "response.output_text.delta#2=stall"}));
     }
+    let turns_count = turns.len();
     let script = json!({"turns": turns, "default": {"text": "The script is over."}});
     let script = serde_json::to_string_pretty(&script)
         .map_err(|error| CliError::failed(error.to_string()))?;
@@ -56,6 +70,12 @@ pub(super) fn test(
         .collect();
     let text = template
         .replace("@TITLE@", &title)
+        .replace("@WORLD@", &other_world(form, &recording.client))
+        .replace(
+            "@WORLD_JS@",
+            &other_world(form, &recording.client).replace('\n', "\n// "),
+        )
+        .replace("@TURNS@", &(turns_count + 1).to_string())
         .replace("@CASE@", case)
         .replace("@TOOL@", TOOL)
         .replace("@CHAINED_PY@", if chained { "True" } else { "False" })
@@ -72,6 +92,31 @@ pub(super) fn test(
         path: out.with_file_name(name.replace("{}", &stem)),
         text,
     })
+}
+
+/// What has to be said of a test that drives another client than the recorded one.
+fn other_world(form: Emit, client: &Client) -> String {
+    let (own, driven) = match form {
+        Emit::Rust => return String::new(),
+        Emit::Pytest => ("openai-agents-python", "the OpenAI Agents SDK for Python"),
+        Emit::Vitest => ("openai-agents-js", "the OpenAI Agents SDK for JavaScript"),
+    };
+    if client.name.as_deref() == Some(own) {
+        return String::new();
+    }
+    let plain = |text: &Option<String>| -> String {
+        let text = text.as_deref().unwrap_or("").chars();
+        let plain = text.filter(|c| c.is_ascii_alphanumeric() || " _-.".contains(*c));
+        plain.take(60).collect()
+    };
+    let recorded = format!("{} {}", plain(&client.name), plain(&client.version));
+    let recorded = match recorded.trim() {
+        "" => "unknown",
+        name => name,
+    };
+    format!(
+        " The recorded client is {recorded}; this drives {driven} in its place,\nand fails only if that does the same."
+    )
 }
 
 /// The tool that the script calls and the test defines.

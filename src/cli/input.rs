@@ -144,7 +144,7 @@ fn no_session(name: &str, is: Foreign) -> CliError {
         }
         Foreign::ErrorBody => "replay explain says what it means",
         Foreign::ChatRequest => "only requests to the Responses API are judged",
-        Foreign::Compressed => "of compressed files only zstd is read",
+        Foreign::Compressed => "of compressed files only zstd and gzip are read",
         _ => "lines of {request,status,body} can be replayed",
     };
     CliError::input(name, format!("this is {is}, not a session")).hint(hint)
@@ -303,6 +303,8 @@ fn may_be_session(name: &str) -> bool {
         ".sse",
         ".yaml",
         ".yml",
+        ".yaml.gz",
+        ".har.gz",
     ]
     .iter()
     .any(|ending| name.ends_with(ending));

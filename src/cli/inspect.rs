@@ -41,14 +41,19 @@ pub(super) fn run(
         let error = CliError::usage("--follow is for the viewer");
         return Err(error.hint("it needs a terminal, and neither --format nor --output"));
     }
-    if args.normalised && output.format != Format::Events {
-        return Err(CliError::usage("--normalised is for --format events"));
+    let events = output.format == Format::Events;
+    if args.entries && !events {
+        return Err(CliError::usage("--entries is for --format events"));
+    }
+    if events && !args.entries && !filter.is_empty() {
+        let error = CliError::usage("--filter is for what is shown entry by entry");
+        return Err(error.hint("add --entries"));
     }
     let viewer = !asked && args.output.is_none() && io::stdout().is_terminal();
     if viewer {
         return look(opened, args.follow, filter, environment, output);
     }
-    if args.normalised {
+    if events && !args.entries {
         return normalised(args, &opened, environment);
     }
     let loaded = load::all(&opened, environment, u64::MAX, &mut |_| {})?;

@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::Environment;
 use super::args::{OutputWords, RecoverArgs};
+use super::captured;
 use super::convert::is_same;
 use super::error::CliError;
 use super::input::{self, Source};
@@ -130,7 +131,8 @@ fn source(
     let Some(session) = args.session.as_deref().filter(|_| !args.last) else {
         return input::last(environment);
     };
-    if Path::new(session).is_dir() {
+    let path = Path::new(session);
+    if path.is_dir() && captured::folder(path).is_none() {
         return Err(CliError::usage(format!("{session} is a folder"))
             .hint("recover takes one session at a time"));
     }

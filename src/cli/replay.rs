@@ -159,6 +159,7 @@ pub(super) fn run(
             }
             with.note(&report.session, output);
             report.findings = check::beside(&report.session, &with.named(), &report.open_calls);
+            report.contract.clone_from(&citation);
             label_probes(&mut report, probe);
             status = status.max(report.verdict().exit());
             if output.is_text() {

@@ -21,6 +21,7 @@ use crate::client::home::Home;
 use crate::client::launch::{self, Exit, Launch, LaunchError};
 use crate::client::plan::{self, Choice, Given, Kind, Locals};
 use crate::client::{Direction, EventSource, Sink, program};
+use crate::contract::Policy;
 use crate::contract::lock::{Citation, Lock};
 use crate::endpoint::served::fault::{Cut, Rule};
 use crate::endpoint::served::journal::Entry;
@@ -49,11 +50,18 @@ pub(super) fn run(
     let mode = Mode::of(args.mode.as_deref(), environment.ci);
     let lock = contract::lock(args.contract.as_deref())?;
     let (mut settings, recorded) = settings(args, lock.as_ref(), environment, mode)?;
+    let named: Vec<_> = args
+        .policy
+        .iter()
+        .filter_map(|text| Policy::parse(text).ok())
+        .collect();
+    let accepts = lock.as_ref().is_some_and(Lock::accepts_open_calls);
     let citation = lock.zip(args.contract.as_deref());
-    let citation = citation.map(|(lock, path)| lock.citation(&path.display().to_string()));
+    let citation =
+        citation.map(|(lock, path)| contract::cited(&lock, &path.display().to_string(), &named));
     if let Some(citation) = &citation {
         output.note(&citation.words());
-        if citation.warning.is_some() {
+        if accepts {
             output
                 .note("that endpoint was seen to accept calls without outputs; this mock does not");
         }

@@ -1,11 +1,15 @@
 //! `replay shrink`.
 
+mod live;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::args::ShrinkArgs;
+use super::captured;
+use super::contract::{self, Policies};
 use super::convert::{create, is_same};
 use super::error::CliError;
 use super::input::{self, Source};
@@ -13,8 +17,9 @@ use super::output::Output;
 use super::replay::{policies, strategy_named};
 use crate::locate::Shelves;
 use crate::report::shrink::{self as report, Report};
+use crate::session::Session;
 use crate::shrink::{self, Contract, Limits, NoRefusal, Same, Shrunk};
-use crate::strategy::{self, Options, Probe, Verdict};
+use crate::strategy::{self, Options, Probe, Strategy, Verdict};
 use crate::trial::oracle::Command;
 
 /// Sessions longer than this are not held in memory.
@@ -32,85 +37,48 @@ pub(super) fn run(
     let text = shrink::flatten(text(&source)?, &shelves)
         .map_err(|error| CliError::input(&name, error.to_string()))?;
     let before = (text.len() as u64, text.lines().count() as u64);
-    let (shrunk, failure, strategy, not_default, session) = if let Some(command) = &args.oracle {
-        let session = source.read(environment).ok();
-        let mut oracle = Command::new(command)
-            .map_err(|error| CliError::failed(format!("--oracle: {error}")))?;
-        let shrunk = shrink::shrink(&text, &mut oracle, Limits::default());
-        if let Some(error) = oracle.failure() {
-            return Err(CliError::failed(format!("--oracle: {error}")));
-        }
-        let shrunk = shrunk.ok_or_else(|| {
-            nothing(
-                &name,
-                format!("the command does not fail with it: {command}"),
-            )
-        })?;
-        (
-            shrunk,
-            format!("exit status 0 of: {command}"),
-            None,
-            false,
-            session,
-        )
+    let (policies, citation) =
+        contract::policies(args.contract.as_deref(), policies(&args.policy)?)?;
+    let made = if args.target.is_some() {
+        by_endpoint(args, policies, &name, &text, environment, output)?
+    } else if let Some(command) = &args.oracle {
+        by_command(command, &name, &text, &source, environment)?
     } else {
-        // as it is shrunk: a history that begins in other files is one text by now
-        let session = Source::Bytes(text.clone().into_bytes())
-            .read(environment)
-            .map_err(|error| CliError {
-                path: Some(name.clone()),
-                ..error
-            })?;
-        let strategy = args.recover.as_deref().map(strategy_named).transpose()?;
-        let options = Options {
-            policies: policies(&args.policy)?,
-            probe: Probe::Auto,
-        };
-        let same = if args.same_call {
-            Same::Call
-        } else {
-            Same::Rule
-        };
-        let mut contract = Contract::of(&session, strategy, &options, same, &shelves)
-            .map_err(|none| refused_by_none(&name, &none))?;
-        let shrunk = by_contract(&name, &text, &mut contract)?;
-        let failure = failure(&contract);
-        let not_default =
-            strategy.is_none() && contract.strategy() != strategy::default_for(&session);
-        (
-            shrunk,
-            failure,
-            Some(contract.strategy().name()),
-            not_default,
-            Some(session),
-        )
+        by_rules(args, policies, &name, &text, &shelves, environment)?
     };
     let test = match args.emit {
         Some(form) => {
-            let made = super::emit::test(form, &args.output, &failure, session.as_ref())?;
-            if made.path.exists() && !args.force {
-                return Err(
-                    CliError::usage(format!("{} exists already", made.path.display()))
-                        .hint("--force overwrites it"),
-                );
+            let test = super::emit::test(form, &args.output, &made.failure, made.session.as_ref())?;
+            if test.path == args.output {
+                return Err(CliError::usage(format!(
+                    "the test would take the place of {}",
+                    test.path.display()
+                ))
+                .hint("write OUT under another name"));
             }
-            Some(made)
+            check_output(&source, &test.path, args.force)?;
+            Some(test)
         }
         None => None,
     };
-    write(&args.output, shrunk.text.as_bytes(), args.force)?;
-    if let Some(made) = &test {
-        write(&made.path, made.text.as_bytes(), args.force)?;
+    write(&args.output, made.shrunk.text.as_bytes(), args.force)?;
+    if let Some(test) = &test {
+        write(&test.path, test.text.as_bytes(), args.force)?;
     }
     let report = Report {
         path: &name,
-        failure: &failure,
-        strategy,
-        not_default,
+        failure: &made.failure,
+        strategy: made.strategy,
+        not_default: made.not_default,
         before,
-        shrunk: &shrunk,
+        shrunk: &made.shrunk,
+        target: made
+            .target
+            .as_ref()
+            .map(|(url, sent)| (url.as_str(), *sent)),
         output: &args.output,
-        test: test.as_ref().map(|made| made.path.as_path()),
+        test: test.as_ref().map(|test| test.path.as_path()),
+        contract: citation.as_ref(),
     };
     if output.is_json() {
         output.document(&report::document(&report))?;
@@ -120,12 +88,122 @@ pub(super) fn run(
     Ok(0)
 }
 
+/// A session made small, and who said what.
+struct Small {
+    shrunk: Shrunk,
+    failure: String,
+    strategy: Option<&'static str>,
+    not_default: bool,
+    /// The endpoint that was asked, and how many requests it got.
+    target: Option<(String, usize)>,
+    /// The session, where it could be read.
+    session: Option<Session>,
+}
+
+fn by_command(
+    command: &str,
+    name: &str,
+    text: &str,
+    source: &Source,
+    environment: &Environment,
+) -> Result<Small, CliError> {
+    let mut oracle =
+        Command::new(command).map_err(|error| CliError::failed(format!("--oracle: {error}")))?;
+    let shrunk = shrink::shrink(text, &mut oracle, Limits::default());
+    if let Some(error) = oracle.failure() {
+        return Err(CliError::failed(format!("--oracle: {error}")));
+    }
+    let shrunk = shrunk.ok_or_else(|| {
+        nothing(
+            name,
+            format!("the command does not fail with it: {command}"),
+        )
+    })?;
+    Ok(Small {
+        shrunk,
+        failure: format!("exit status 0 of: {command}"),
+        strategy: None,
+        not_default: false,
+        target: None,
+        session: source.read(environment).ok(),
+    })
+}
+
+fn asked(args: &ShrinkArgs, policies: Policies) -> Result<(Option<Strategy>, Options), CliError> {
+    let strategy = args.recover.as_deref().map(strategy_named).transpose()?;
+    let options = Options {
+        policies,
+        probe: Probe::Auto,
+    };
+    Ok((strategy, options))
+}
+
+/// Reads the session as it is shrunk: a history that begins in other files is one text by now.
+fn session(name: &str, text: &str, environment: &Environment) -> Result<Session, CliError> {
+    Source::Bytes(text.as_bytes().to_vec())
+        .read(environment)
+        .map_err(|error| CliError {
+            path: Some(name.to_owned()),
+            ..error
+        })
+}
+
+fn by_endpoint(
+    args: &ShrinkArgs,
+    policies: Policies,
+    name: &str,
+    text: &str,
+    environment: &Environment,
+    output: &Output,
+) -> Result<Small, CliError> {
+    let (strategy, options) = asked(args, policies)?;
+    let session = session(name, text, environment)?;
+    let made = live::run(name, text, args, &options, strategy, environment, output)?;
+    Ok(Small {
+        shrunk: made.shrunk,
+        failure: made.failure,
+        strategy: Some(made.strategy.name()),
+        not_default: made.not_default,
+        target: Some((made.url, made.sent)),
+        session: Some(session),
+    })
+}
+
+fn by_rules(
+    args: &ShrinkArgs,
+    policies: Policies,
+    name: &str,
+    text: &str,
+    shelves: &Shelves,
+    environment: &Environment,
+) -> Result<Small, CliError> {
+    let (strategy, options) = asked(args, policies)?;
+    let session = session(name, text, environment)?;
+    let same = if args.same_call {
+        Same::Call
+    } else {
+        Same::Rule
+    };
+    let mut contract = Contract::of(&session, strategy, &options, same, shelves)
+        .map_err(|none| refused_by_none(name, &none))?;
+    let shrunk = by_contract(name, text, &mut contract)?;
+    Ok(Small {
+        shrunk,
+        failure: failure(&contract),
+        strategy: Some(contract.strategy().name()),
+        not_default: strategy.is_none() && contract.strategy() != strategy::default_for(&session),
+        target: None,
+        session: Some(session),
+    })
+}
+
 /// Finds the one session that is meant.
 pub(super) fn source(session: Option<&str>, environment: &Environment) -> Result<Source, CliError> {
     let Some(session) = session else {
         return input::last(environment);
     };
-    if Path::new(session).is_dir() {
+    let path = Path::new(session);
+    if path.is_dir() && captured::folder(path).is_none() {
         return Err(CliError::usage(format!("{session} is a folder")).hint("one session at a time"));
     }
     let mut found = input::find(session, environment)?.into_iter();
@@ -135,6 +213,9 @@ pub(super) fn source(session: Option<&str>, environment: &Environment) -> Result
 }
 
 pub(super) fn check_output(source: &Source, out: &Path, force: bool) -> Result<(), CliError> {
+    if out == Path::new("-") {
+        return Err(CliError::usage("OUT is a file").hint("name it -o FILE"));
+    }
     if let Some(read) = source.path()
         && is_same(read, out)
     {

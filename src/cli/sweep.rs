@@ -11,10 +11,13 @@ mod client;
 
 use super::Environment;
 use super::args::{Format, SweepArgs};
+use super::contract;
 use super::error::CliError;
 use super::input::{self, Source};
+use super::inspect::load::Opened;
 use super::output::Output;
 use crate::contract::Policy;
+use crate::report::ci::Case;
 use crate::report::sweep::{self as draw, Swept};
 use crate::report::text::MODEL_NOTE;
 use crate::session::Session;
@@ -31,8 +34,15 @@ pub(super) fn run(
         Some(name) => strategy_named(name)?,
         None => Strategy::AsClient,
     };
-    let plan = plan(args, chosen)?;
+    let (policies, citation) = contract::policies(args.contract.as_deref(), policies(args)?)?;
+    let plan = plan(args, chosen, policies)?;
     if args.first.is_some() {
+        if args.contract.is_some() {
+            return Err(CliError::usage(
+                "--contract goes with what is judged here, not with a real client",
+            )
+            .hint("name the policies of the mock that it meets: --policy NAME=VALUE"));
+        }
         return client::run(args, environment, output);
     }
     let known = args.baseline.as_deref().map(baseline).transpose()?;
@@ -64,10 +74,12 @@ pub(super) fn run(
         sweep: &swept,
         chosen,
         known: known.as_deref(),
+        contract: citation.as_ref(),
     };
     match output.format {
         Format::Json => output.document(&draw::json(&report))?,
         Format::Html => output.data(&draw::html(&report))?,
+        Format::Junit | Format::Github => output.cases("sweep", &cases(&report, &source)?)?,
         _ => {
             let columns = crate::inspect::columns().map(usize::from);
             output.data(&draw::text(&report, output.paint, output.verbose, columns))?;
@@ -80,6 +92,18 @@ pub(super) fn run(
         (false, true) => 4,
         (false, false) => 0,
     })
+}
+
+/// The sweep for CI; lines are told where they are those of the file.
+fn cases(report: &Swept<'_>, source: &Source) -> Result<Vec<Case>, CliError> {
+    let mut cases = Case::swept(report);
+    // what comes on stdin has been read, and has no place in a file
+    if source.path().is_none() || Opened::new(source)?.is_converted {
+        for mark in cases.iter_mut().flat_map(|case| &mut case.marks) {
+            mark.line = None;
+        }
+    }
+    Ok(cases)
 }
 
 /// The one session that is named.
@@ -108,7 +132,11 @@ fn strategy_named(name: &str) -> Result<Strategy, CliError> {
     })
 }
 
-fn plan(args: &SweepArgs, chosen: Strategy) -> Result<Plan, CliError> {
+fn plan(
+    args: &SweepArgs,
+    chosen: Strategy,
+    policies: Vec<(Policy, usize)>,
+) -> Result<Plan, CliError> {
     let mut strategies = args
         .strategies
         .iter()
@@ -146,7 +174,7 @@ fn plan(args: &SweepArgs, chosen: Strategy) -> Result<Plan, CliError> {
         strategies,
         nexts,
         cuts: cuts(args.cuts.as_deref().unwrap_or("all"))?,
-        policies: policies(args)?,
+        policies,
         variants: variants(args)?,
         twice: args.twice,
         jobs: args.jobs.unwrap_or_else(cores).clamp(1, 64),

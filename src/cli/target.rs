@@ -52,6 +52,10 @@ pub(super) fn target(
     if !speed.is_finite() || speed < 0.0 {
         return Err(CliError::usage("--speed takes a number from 0 up"));
     }
+    if args.max_requests == Some(0) {
+        return Err(CliError::usage("--max-requests takes a number from 1 up"));
+    }
+    some_model(args.model.as_deref())?;
     let budget = budget(args.retries, args.stream_retries, args.backoff);
     Ok(Some(Target {
         upstream,
@@ -72,6 +76,14 @@ pub(super) fn target(
         key_name: args.key_env.clone().unwrap_or_else(|| KEY.to_owned()),
         patience: patience(args.idle_timeout, args.answer_timeout)?,
     }))
+}
+
+/// A model that is named has a name.
+fn some_model(model: Option<&str>) -> Result<(), CliError> {
+    match model.map(str::trim) {
+        Some("") => Err(CliError::usage("--model takes the name of a model")),
+        _ => Ok(()),
+    }
 }
 
 /// What may be spent on one request.
@@ -147,6 +159,7 @@ impl Target {
     /// An endpoint that is probed.
     pub(super) fn for_probe(args: &ProbeArgs, environment: &Environment) -> Result<Self, CliError> {
         let (secret, key) = key(args.key_env.as_deref(), environment)?;
+        some_model(args.model.as_deref())?;
         Ok(Self {
             upstream: upstream(&args.url, "URL")?,
             how: How {
@@ -251,18 +264,6 @@ impl Target {
     }
 }
 
-/// Whether a host is this machine.
-pub(super) fn is_loopback(upstream: &Upstream) -> bool {
-    let host = upstream
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 /// Says what will be sent, and asks whether it may be; a target on this machine is not asked about.
 pub(super) fn consent(
     upstream: &Upstream,
@@ -272,7 +273,7 @@ pub(super) fn consent(
 ) -> Result<(), CliError> {
     let sentence = format!("{what} to {}", upstream.url());
     output.note(&sentence);
-    if yes || is_loopback(upstream) {
+    if yes || upstream.is_loopback() {
         return Ok(());
     }
     let refused = CliError::usage(format!("{sentence}: not without --yes"))
@@ -326,7 +327,7 @@ impl Bar {
         if !output.progress {
             return Self(None);
         }
-        let bar = ProgressBar::new(0);
+        let bar = ProgressBar::new(1);
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
             bar.set_style(style);
         }

@@ -39,7 +39,9 @@ impl Tee {
         let (stdin, stdout) = match source {
             None | Some(EventSource::TuiLog) => (None, None),
             Some(EventSource::ExecJson) => (None, source),
-            Some(EventSource::AppServer | EventSource::Proto) => (source, source),
+            Some(EventSource::AppServer | EventSource::Mcp | EventSource::Proto) => {
+                (source, source)
+            }
         };
         pipes::Pipes::prepare(stdin, stdout, command).map(Self)
     }

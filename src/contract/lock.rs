@@ -73,6 +73,9 @@ pub enum LockError {
     /// It was written by a newer program.
     #[error("the file has format {0}; this program reads format 1")]
     Newer(u32),
+    /// Its date is none.
+    #[error("its date, {0:?}, is no date and time such as 2026-11-21T15:37:16Z")]
+    Date(String),
     /// It names a policy or a value that this program does not know.
     #[error("{0}")]
     Policy(String),
@@ -89,8 +92,10 @@ pub struct Citation {
     pub date: String,
     /// The file.
     pub path: String,
-    /// The policies it settles.
+    /// The policies it settles, without those that were named beside it.
     pub policies: Vec<(Policy, usize)>,
+    /// Policies that were named beside it and go before it.
+    pub named: Vec<(Policy, usize)>,
     /// What of the endpoint the contract cannot express, in words.
     pub warning: Option<String>,
 }
@@ -111,6 +116,9 @@ impl Lock {
         let lock: Self = toml::from_str(text).map_err(|error| unreadable(&error))?;
         if lock.format != FORMAT {
             return Err(LockError::Newer(lock.format));
+        }
+        if !is_date(&lock.date) {
+            return Err(LockError::Date(lock.date));
         }
         lock.policies()?;
         Ok(lock)
@@ -140,44 +148,85 @@ impl Lock {
             .collect()
     }
 
-    /// How it is cited.
-    pub fn citation(&self, path: &str) -> Citation {
-        let accepts = self.facts.get("unanswered_calls").map(String::as_str) == Some("accepted");
-        let warning = accepts.then(|| {
+    /// Whether the endpoint was seen to accept calls without outputs: no world of the contract does.
+    pub fn accepts_open_calls(&self) -> bool {
+        self.facts.get("unanswered_calls").map(String::as_str) == Some("accepted")
+    }
+
+    /// How it is cited beside policies that were named.
+    pub fn citation(&self, path: &str, named: &[(Policy, usize)]) -> Citation {
+        let warning = self.accepts_open_calls().then(|| {
             "that endpoint was seen to accept calls without outputs; the verdict is what the API's contract says".to_owned()
         });
+        let mut policies = self.policies().unwrap_or_default();
+        policies.retain(|(policy, _)| !named.iter().any(|(it, _)| it == policy));
         Citation {
             name: self.name.clone(),
             url: self.url.clone(),
             date: self.date.clone(),
             path: path.to_owned(),
-            policies: self.policies().unwrap_or_default(),
+            policies,
+            named: named.to_vec(),
             warning,
         }
     }
 }
 
 impl Citation {
-    /// One line for people.
-    pub fn words(&self) -> String {
-        let policies: Vec<String> = self
-            .policies
-            .iter()
-            .map(|(policy, value)| {
-                let value = policy.values().get(*value).copied().unwrap_or("");
-                format!("{}={value}", policy.name())
-            })
-            .collect();
-        let settled = if policies.is_empty() {
-            "nothing settled".to_owned()
-        } else {
-            policies.join(", ")
-        };
+    /// Whose contract it is, and since when that is known.
+    pub fn source(&self) -> String {
         format!(
-            "under the contract of {} ({}), probed {}: {settled}",
+            "under the contract of {} ({}), probed {}",
             self.name, self.url, self.date
         )
     }
+
+    /// One line for people.
+    pub fn words(&self) -> String {
+        let words = |policies: &[(Policy, usize)]| {
+            let words: Vec<String> = policies
+                .iter()
+                .map(|(policy, value)| {
+                    let value = policy.values().get(*value).copied().unwrap_or("");
+                    format!("{}={value}", policy.name())
+                })
+                .collect();
+            words.join(", ")
+        };
+        let settled = if self.policies.is_empty() {
+            "nothing settled".to_owned()
+        } else {
+            words(&self.policies)
+        };
+        let beside = if self.named.is_empty() {
+            String::new()
+        } else {
+            format!("; named beside it: {}", words(&self.named))
+        };
+        format!("{}: {settled}{beside}", self.source())
+    }
+}
+
+/// Whether a text is a date and time as RFC 3339 spells them, in UTC: `2026-11-21T15:37:16.436Z`.
+fn is_date(text: &str) -> bool {
+    let Some((date, time)) = text.split_once('T') else {
+        return false;
+    };
+    let number = |part: &str, digits: usize, most: u32| {
+        part.len() == digits
+            && part.bytes().all(|it| it.is_ascii_digit())
+            && part.parse::<u32>().is_ok_and(|it| it <= most)
+    };
+    let date: Vec<&str> = date.split('-').collect();
+    let time = time.strip_suffix('Z').unwrap_or("");
+    let (whole, part) = time.split_once('.').unwrap_or((time, "0"));
+    let time: Vec<&str> = whole.split(':').collect();
+    matches!(date.as_slice(), [year, month, day]
+        if number(year, 4, 9999) && number(month, 2, 12) && number(day, 2, 31))
+        && matches!(time.as_slice(), [hour, minute, second]
+            if number(hour, 2, 23) && number(minute, 2, 59) && number(second, 2, 60))
+        && part.len() <= 9
+        && number(part, part.len(), u32::MAX)
 }
 
 /// Policies of a lock with those that were named beside it, which go before them.
@@ -213,7 +262,10 @@ mod tests {
         let text = lock().text();
         assert_eq!(Lock::read(&text), Ok(lock()));
         assert!(!text.contains('\u{1b}'));
-        assert_eq!(lock().citation("f").policies, [(Policy::DuplicateCall, 1)]);
+        assert_eq!(
+            lock().citation("f", &[]).policies,
+            [(Policy::DuplicateCall, 1)]
+        );
     }
 
     #[test]
@@ -225,6 +277,15 @@ mod tests {
         );
         let newer = lock().text().replace("format = 1", "format = 2");
         assert_eq!(Lock::read(&newer), Err(LockError::Newer(2)));
+        for date in [
+            "yesterday",
+            "2026-13-01T00:00:00Z",
+            "2026-11-21",
+            "2026-11-21T25:00:00Z",
+        ] {
+            let undated = lock().text().replace("2026-11-21T00:00:00Z", date);
+            assert_eq!(Lock::read(&undated), Err(LockError::Date(date.to_owned())));
+        }
         let odd = lock().text().replace("duplicate_call", "no_such");
         assert!(matches!(Lock::read(&odd), Err(LockError::Policy(_))));
         assert!(matches!(Lock::read(""), Err(LockError::Unreadable { .. })));
@@ -233,6 +294,11 @@ mod tests {
     #[test]
     fn what_is_named_beside_a_lock_goes_before_it() {
         let named = [(Policy::DuplicateCall, 0)];
+        let words = lock().citation("f", &named).words();
+        assert!(
+            words.ends_with("nothing settled; named beside it: duplicate_call=accept"),
+            "{words}"
+        );
         assert_eq!(
             merged(
                 &[(Policy::DuplicateCall, 1), (Policy::FaultOrder, 1)],

@@ -220,9 +220,27 @@ impl State {
                 path: path_of(&request.text("url").unwrap_or_default()),
                 headers: headers_of(&request).into_owned(),
                 status: status.filter(|it| *it > 0),
-                response_headers: response.as_ref().map(|it| headers_of(it).into_owned()),
+                response_headers: response
+                    .as_ref()
+                    .filter(|it| {
+                        let held = own.as_ref().and_then(|it| it.flag("response_headers_held"));
+                        held != Some(false) && !headers_missing(it)
+                    })
+                    .map(|it| headers_of(it).into_owned()),
+                numbers: own.as_ref().map(numbers).unwrap_or_default(),
             };
-            sockets::put(log, at_us, first, opened, &messages, &name);
+            let end = own.as_ref().map_or(Some(EndCause::NotHeld), end_of);
+            let end_us = own.as_ref().and_then(|it| it.number("end_us"));
+            let at_us = own_us.unwrap_or(at_us);
+            sockets::put(
+                log,
+                at_us,
+                first,
+                opened,
+                &messages,
+                &name,
+                end.zip(Some(end_us)),
+            );
             return Ok(());
         }
         let hop = hop(log, entry, &request, at_us, name);
@@ -270,6 +288,7 @@ fn hop<'a, W: Write>(
         .filter(|it| !it.is_empty());
     let reply = response.as_ref().and_then(|response| {
         let content = response.object("content");
+        let mut bytes = Bytes::Exact;
         let body = match content.as_ref().map(text_of) {
             Some(Ok(Some(body))) => body,
             Some(Err(why)) => {
@@ -277,6 +296,7 @@ fn hop<'a, W: Write>(
                 Cow::Borrowed(&b""[..])
             }
             _ if entry.array("_eventSourceMessages").is_some() => {
+                bytes = Bytes::Rebuilt;
                 Cow::Owned(event_source(entry).into_bytes())
             }
             _ => {
@@ -299,12 +319,11 @@ fn hop<'a, W: Write>(
             body,
             bytes: match own.as_ref().and_then(|it| it.flag("rebuilt")) {
                 Some(true) => Bytes::Rebuilt,
-                _ => Bytes::Exact,
+                _ => bytes,
             },
             parts: own.as_ref().map(parts).unwrap_or_default(),
         })
     });
-    let own_end = own.as_ref().and_then(|it| it.text("end"));
     Hop {
         line: 0,
         name,
@@ -322,16 +341,33 @@ fn hop<'a, W: Write>(
         headers: (!headers_missing(request) && held("headers_held")).then(|| headers_of(request)),
         body,
         reply,
-        end: own_end
-            .as_deref()
-            .and_then(cause_of)
-            .unwrap_or(EndCause::NotHeld),
+        end: own.as_ref().map_or(Some(EndCause::NotHeld), end_of),
         end_us: own
             .as_ref()
             .and_then(|it| it.number("end_us"))
             .unwrap_or(end_us),
         detail: own.as_ref().and_then(|it| it.text("detail")).or(error),
+        number: own.as_ref().and_then(|it| it.small("exchange")),
     }
+}
+
+/// How an exchange or a connection ended, of a file of our own; `None` if nothing was on file.
+fn end_of(own: &Object<'_>) -> Option<EndCause> {
+    match own.get("end").map(RawValue::get) {
+        Some("null") => None,
+        _ => {
+            let cause = own.text("end").as_deref().and_then(cause_of);
+            Some(cause.unwrap_or(EndCause::NotHeld))
+        }
+    }
+}
+
+/// The numbers of the exchanges of a connection, last first, of a file of our own.
+fn numbers(own: &Object<'_>) -> Vec<u32> {
+    let listed = own.value("exchanges").unwrap_or("[]");
+    let mut numbers: Vec<u32> = serde_json::from_str(listed).unwrap_or_default();
+    numbers.reverse();
+    numbers
 }
 
 /// When so many bytes had come, of a file of our own.

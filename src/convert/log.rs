@@ -1,7 +1,7 @@
 //! Writes exchanges as a source holds them: its lines, in the order of their times.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::Converted;
@@ -71,9 +71,12 @@ pub(super) struct Hop<'a> {
     pub(super) headers: Option<Headers<'a>>,
     pub(super) body: Sent<'a>,
     pub(super) reply: Option<Reply<'a>>,
-    pub(super) end: EndCause,
+    /// `None` if the source knows that nothing is on file about it.
+    pub(super) end: Option<EndCause>,
     pub(super) end_us: u64,
     pub(super) detail: Option<Cow<'a, str>>,
+    /// The number it had in the recording that the source was made of.
+    pub(super) number: Option<u32>,
 }
 
 impl Default for Hop<'_> {
@@ -89,9 +92,10 @@ impl Default for Hop<'_> {
             headers: None,
             body: Sent::None,
             reply: None,
-            end: EndCause::NotHeld,
+            end: Some(EndCause::NotHeld),
             end_us: 0,
             detail: None,
+            number: None,
         }
     }
 }
@@ -109,7 +113,7 @@ enum Waiting {
     /// A message on one.
     Message(Message),
     /// It ends.
-    Closed(u32),
+    Closed(u32, EndCause),
 }
 
 /// A WebSocket connection.
@@ -119,6 +123,8 @@ pub(super) struct Opened {
     pub(super) headers: Headers<'static>,
     pub(super) status: Option<u32>,
     pub(super) response_headers: Option<Headers<'static>>,
+    /// The numbers its exchanges had in the recording that the source was made of, last first.
+    pub(super) numbers: Vec<u32>,
 }
 
 /// A message on a WebSocket.
@@ -139,6 +145,9 @@ pub(super) struct Log<'a, W: Write> {
     begun: bool,
     /// The newest exchange of each connection.
     current: BTreeMap<u32, u32>,
+    /// The numbers of exchanges that are taken, and those that the exchanges of connections are to have, last first.
+    taken: BTreeSet<u32>,
+    wanted: BTreeMap<u32, Vec<u32>>,
     /// When the last exchange began.
     last_us: u64,
 }
@@ -152,8 +161,20 @@ impl<'a, W: Write> Log<'a, W> {
             sequence: 0,
             begun: false,
             current: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            wanted: BTreeMap::new(),
             last_us: 0,
         }
+    }
+
+    /// The number of the next exchange: the one it had, if it had one and that is free, else the next.
+    pub(super) fn number(&mut self, had: Option<u32>) -> u32 {
+        self.done.requests += 1;
+        let next = self.taken.last().map_or(1, |it| it.saturating_add(1));
+        let had = had.filter(|it| *it > 0 && !self.taken.contains(it));
+        let number = had.unwrap_or(next);
+        self.taken.insert(number);
+        number
     }
 
     /// Writes the first line, unless it is written.
@@ -198,8 +219,7 @@ impl<'a, W: Write> Log<'a, W> {
         }
         self.last_us = self.last_us.max(hop.at_us);
         self.flush(hop.at_us)?;
-        self.done.requests += 1;
-        let number = self.done.requests;
+        let number = self.number(hop.number);
         self.request(number, &hop)?;
         let Hop {
             line,
@@ -220,7 +240,9 @@ impl<'a, W: Write> Log<'a, W> {
             self.reply(number, line, &name, at_us, reply)?;
         }
         let detail = detail.map(Cow::into_owned);
-        self.wait(end_us, Waiting::End(number, end, detail));
+        if let Some(end) = end {
+            self.wait(end_us, Waiting::End(number, end, detail));
+        }
         self.flush(at_us)?;
         Ok(number)
     }
@@ -317,6 +339,10 @@ impl<'a, W: Write> Log<'a, W> {
         }
         let trimmed = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
         let first = trimmed.iter().find(|byte| !byte.is_ascii_whitespace());
+        if matches!(first, Some(b'{' | b'[')) && breaks_off(trimmed) {
+            let what = format!("{name}: the answer's body ends in the middle of its JSON");
+            self.says(line, what);
+        }
         if matches!(first, None | Some(b'{' | b'[' | b'<' | b'"')) {
             self.wait(
                 at_us,
@@ -329,6 +355,13 @@ impl<'a, W: Write> Log<'a, W> {
             Bytes::Exact | Bytes::Rebuilt => Mode::Strict,
         };
         for frame in frames(&body, mode) {
+            if let Some(data) = frame.data.as_deref().filter(|it| !is_whole(it)) {
+                let what = match (frame.whole, data.starts_with('{')) {
+                    (false, true) => "the stream ends in the middle of an event",
+                    _ => "an event of the stream is no JSON",
+                };
+                self.says(line, format!("{name}: {what}"));
+            }
             let range = frame.raw.start as usize..frame.raw.end as usize;
             let mut bytes = body.get(range).unwrap_or(&[]).to_vec();
             if reply.bytes == Bytes::Dump {
@@ -352,8 +385,8 @@ impl<'a, W: Write> Log<'a, W> {
         self.wait(at_us, Waiting::Message(message));
     }
 
-    pub(super) fn closed(&mut self, at_us: u64, connection: u32) {
-        self.wait(at_us, Waiting::Closed(connection));
+    pub(super) fn closed(&mut self, at_us: u64, connection: u32, cause: EndCause) {
+        self.wait(at_us, Waiting::Closed(connection, cause));
     }
 
     fn wait(&mut self, at_us: u64, line: Waiting) {
@@ -395,21 +428,25 @@ impl<'a, W: Write> Log<'a, W> {
                 detail: detail.as_deref(),
                 trailers: None,
             }),
-            Waiting::Opened(opened) => self.writer.connection(ConnectionLine {
-                connection: opened.connection,
-                at_us,
-                method: Some("GET"),
-                path: Some(&opened.path),
-                headers: Some(HeaderLines(&opened.headers)),
-                status: opened.status,
-                response_headers: opened.response_headers.as_ref().map(HeaderLines),
-                extensions: None,
-            }),
+            Waiting::Opened(mut opened) => {
+                let numbers = std::mem::take(&mut opened.numbers);
+                self.wanted.insert(opened.connection, numbers);
+                self.writer.connection(ConnectionLine {
+                    connection: opened.connection,
+                    at_us,
+                    method: Some("GET"),
+                    path: Some(&opened.path),
+                    headers: Some(HeaderLines(&opened.headers)),
+                    status: opened.status,
+                    response_headers: opened.response_headers.as_ref().map(HeaderLines),
+                    extensions: None,
+                })
+            }
             Waiting::Message(message) => self.write_message(at_us, message),
-            Waiting::Closed(connection) => self.writer.connection_end(ConnectionEndLine {
+            Waiting::Closed(connection, cause) => self.writer.connection_end(ConnectionEndLine {
                 connection,
                 at_us,
-                cause: Cause(EndCause::NotHeld),
+                cause: Cause(cause),
                 code: None,
                 reason: None,
             }),
@@ -431,10 +468,11 @@ impl<'a, W: Write> Log<'a, W> {
     fn write_message(&mut self, at_us: u64, message: Message) -> io::Result<()> {
         let connection = message.connection;
         if message.from_client && message.kind == "text" {
-            self.done.requests += 1;
-            self.current.insert(connection, self.done.requests);
+            let had = self.wanted.get_mut(&connection).and_then(Vec::pop);
+            let number = self.number(had);
+            self.current.insert(connection, number);
             let line = RequestLine {
-                exchange: self.done.requests,
+                exchange: number,
                 connection: Some(connection),
                 at_us,
                 head_at_us: None,
@@ -483,6 +521,10 @@ pub(super) fn end_frame(bytes: &mut Vec<u8>, frame: &Frame) {
         bytes.pop();
     }
     bytes.extend_from_slice(b"\n\n");
+}
+
+fn breaks_off(json: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err_and(|error| error.is_eof())
 }
 
 /// Whether the data of an event is one.

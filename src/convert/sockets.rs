@@ -8,11 +8,12 @@ use serde_json::value::RawValue;
 
 use super::log::{Log, Message, Opened};
 use super::times::micros_of_seconds;
+use crate::session::exchange::EndCause;
 use crate::wire::lines::Reason;
 use crate::wire::raw::Object;
 
 /// Puts a connection with its messages in their places in time. `first` is when the recording began, in microseconds since
-/// 1970.
+/// 1970. `end` is how the connection ended, and when, if that is known; `None` if it is known that nothing tells.
 pub(super) fn put<W: Write>(
     log: &mut Log<'_, W>,
     at_us: u64,
@@ -20,6 +21,7 @@ pub(super) fn put<W: Write>(
     opened: Opened,
     messages: &[&RawValue],
     name: &str,
+    end: Option<(EndCause, Option<u64>)>,
 ) {
     let connection = opened.connection;
     log.opened(at_us, opened);
@@ -57,5 +59,7 @@ pub(super) fn put<W: Write>(
         };
         log.message(last_us, message);
     }
-    log.closed(last_us, connection);
+    if let Some((cause, at_us)) = end {
+        log.closed(at_us.unwrap_or(0).max(last_us), connection, cause);
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::walk::{Body, Whole};
+use super::walk::{Body, Chunk, Whole};
 use crate::wire::event::{EventHead, ResponseFold, Terminal};
 use crate::wire::raw::Object;
-use crate::wire::sse::{Mode, frames};
+use crate::wire::sse::{Frame, Framer};
 
 /// How an answer came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,62 +72,134 @@ pub struct Counts {
     pub end: Option<String>,
 }
 
-/// Counts an answer.
-pub fn count(whole: &Whole) -> Counts {
-    let mut counts = Counts {
-        exchange: whole.number,
-        line: whole.line,
-        request: match whole.connection {
-            Some(_) => format!("WS {}", whole.path),
-            None => format!("{} {}", whole.method, whole.path),
-        },
-        request_held: !matches!(whole.body, Body::NotHeld(_)),
-        status: whole.status,
-        rebuilt: whole.chunks.iter().any(|it| it.rebuilt),
-        end: whole.end.clone(),
-        ..Counts::default()
-    };
-    let mut fold = ResponseFold::default();
-    if whole.connection.is_some() && !whole.frames.is_empty() {
-        counts.form = Form::Events;
-        for (_, text) in &whole.frames {
-            event(&mut counts, &mut fold, None, text);
+/// An answer while its bytes are counted: of a stream one event is held at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    counts: Counts,
+    fold: ResponseFold,
+    framer: Framer,
+    style: Style,
+    /// A body that is no stream, and bytes of which it is not known yet.
+    text: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Style {
+    #[default]
+    Undecided,
+    Stream,
+    Text,
+}
+
+/// A body that is no stream is held up to this size: 256 MiB.
+const MAX_BODY: usize = 256 << 20;
+
+impl Tally {
+    /// Takes the next chunk of the body.
+    pub fn chunk(&mut self, chunk: &Chunk) {
+        self.counts.rebuilt |= chunk.rebuilt;
+        if chunk.encoded {
+            return;
         }
-    } else {
-        let body = whole.answer();
-        if whole.is_stream() {
-            let found = frames(&body, Mode::Strict);
-            for frame in found.iter().filter(|it| it.whole) {
-                if let Some(data) = &frame.data {
-                    counts.form = Form::Events;
-                    event(&mut counts, &mut fold, frame.event.as_deref(), data);
+        if self.style == Style::Stream {
+            return self.stream(&chunk.bytes);
+        }
+        let room = MAX_BODY - self.text.len().min(MAX_BODY);
+        let bytes = chunk.bytes.get(..room).unwrap_or(&chunk.bytes);
+        self.text.extend_from_slice(bytes);
+        if self.style == Style::Undecided {
+            let first = self.text.iter().find(|byte| !byte.is_ascii_whitespace());
+            match first {
+                None => {}
+                // no line of an event stream begins like this
+                Some(b'{' | b'[' | b'<' | b'"') => self.style = Style::Text,
+                Some(_) => {
+                    self.style = Style::Stream;
+                    let text = std::mem::take(&mut self.text);
+                    self.stream(&text);
                 }
             }
-            if counts.form == Form::None {
-                counts.form = Form::Text;
-            }
-        } else if !body.is_empty() {
-            whole_body(&mut counts, &mut fold, &body);
         }
     }
-    counts.events = fold.events;
-    counts.unreadable = fold.unread;
-    counts.output_items = fold.done.len() as u32;
-    counts.terminal = fold.terminal;
-    counts.response_id = fold.id;
-    counts
+
+    fn stream(&mut self, bytes: &[u8]) {
+        for frame in self.framer.push(bytes) {
+            self.frame(&frame);
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame) {
+        if let Some(data) = frame.data.as_deref().filter(|_| frame.whole) {
+            self.counts.form = Form::Events;
+            event(
+                &mut self.counts,
+                &mut self.fold,
+                frame.event.as_deref(),
+                data,
+            );
+        }
+    }
+
+    /// Takes a message of a WebSocket.
+    pub fn message(&mut self, text: &str) {
+        self.counts.form = Form::Events;
+        event(&mut self.counts, &mut self.fold, None, text);
+    }
+
+    /// What was counted of this exchange.
+    fn finish(mut self, whole: &Whole) -> Counts {
+        for frame in self.framer.finish() {
+            self.frame(&frame);
+        }
+        match self.style {
+            Style::Text => whole_body(&mut self.counts, &mut self.fold, &self.text),
+            Style::Stream if self.counts.form == Form::None => self.counts.form = Form::Text,
+            Style::Stream | Style::Undecided => {}
+        }
+        let fold = self.fold;
+        Counts {
+            exchange: whole.number,
+            line: whole.line,
+            request: match whole.connection {
+                Some(_) => format!("WS {}", whole.path),
+                None => format!("{} {}", whole.method, whole.path),
+            },
+            request_held: !matches!(whole.body, Body::NotHeld(_)),
+            status: whole.status,
+            end: whole.end.clone(),
+            events: fold.events,
+            unreadable: fold.unread,
+            output_items: fold.done.len() as u32,
+            terminal: fold.terminal,
+            response_id: fold.id,
+            ..self.counts
+        }
+    }
+}
+
+/// Counts an answer.
+pub fn count(mut whole: Whole) -> Counts {
+    let tally = whole.tally.take().unwrap_or_else(|| {
+        let mut tally = Box::<Tally>::default();
+        whole.chunks.iter().for_each(|it| tally.chunk(it));
+        whole.frames.iter().for_each(|(_, it)| tally.message(it));
+        tally
+    });
+    tally.finish(&whole)
 }
 
 fn whole_body(counts: &mut Counts, fold: &mut ResponseFold, body: &[u8]) {
     let text = String::from_utf8_lossy(body);
-    if Object::read(&text).is_none() {
+    let Some(object) = Object::read(&text) else {
         counts.form = Form::Text;
         return;
-    }
+    };
     counts.form = Form::Json;
-    fold.whole(&text);
-    for item in &fold.done {
-        closed(counts, &item.raw);
+    if fold.whole(&text) {
+        // those of a response that is still under way, too
+        for item in object.array("output").unwrap_or_default() {
+            closed(counts, item.get());
+        }
     }
 }
 

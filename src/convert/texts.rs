@@ -1,7 +1,7 @@
 //! Answers alone: the text of event streams, lists of events, whole responses. Their requests are not held.
 //!
 //! Several responses behind each other are exchanges of their own: one begins where a `response.created` follows a terminal
-//! event, or another `response.created`.
+//! event, or another `response.created`; events of other kinds directly in front of it are its first.
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -10,12 +10,12 @@ use super::log::{Bytes, Hop, Log, Reply, Sent, end_frame, is_whole};
 use super::{ConvertError, Converted};
 use crate::session::ReadError;
 use crate::session::exchange::EndCause;
-use crate::session::format::{Cause, EndLine, RequestLine};
+use crate::session::format::{Cause, EndLine, GapLine, RequestLine};
 use crate::session::writer::Writer;
 use crate::wire::event::EventHead;
 use crate::wire::lines::{LineReader, Reason, Values, trim};
 use crate::wire::raw::{Object, array, compact, string};
-use crate::wire::sse::{Frame, Framer, Mode, frames};
+use crate::wire::sse::{Frame, Framer, MAX_FRAME, Mode, frames};
 
 const NOT_HELD: [&str; 5] = [
     "requests",
@@ -31,7 +31,13 @@ struct Answers<'a, 'w, W: Write> {
     open: Option<u32>,
     created: bool,
     over: bool,
+    /// Behind an answer that is over: events that are none of a response's own, such as rate limits. They may be the
+    /// first of the next answer.
+    between: Vec<Vec<u8>>,
 }
+
+/// More events between two answers than this belong to the one before.
+const MAX_BETWEEN: usize = 64;
 
 impl<W: Write> Answers<'_, '_, W> {
     /// Takes the bytes of one frame.
@@ -40,8 +46,20 @@ impl<W: Write> Answers<'_, '_, W> {
         let head = EventHead::read_named(data, frame.event.as_deref());
         let kind = head.as_ref().and_then(|it| it.kind.as_deref());
         let created = kind == Some("response.created");
+        let foreign =
+            kind.is_some_and(|it| !it.is_empty() && !it.starts_with("response.") && it != "error");
         if created && (self.over || self.created) {
+            let between = std::mem::take(&mut self.between);
             self.close()?;
+            self.put(&between)?;
+        } else if (self.over && foreign || !self.between.is_empty() && frame.data.is_none())
+            && self.between.len() < MAX_BETWEEN
+        {
+            self.between.push(bytes.to_vec());
+            return Ok(());
+        } else if !self.between.is_empty() {
+            let between = std::mem::take(&mut self.between);
+            self.put(&between)?;
         }
         self.created |= created;
         self.over |= matches!(
@@ -55,12 +73,33 @@ impl<W: Write> Answers<'_, '_, W> {
         written.map_err(ConvertError::Write)
     }
 
+    fn put(&mut self, frames: &[Vec<u8>]) -> Result<(), ConvertError> {
+        for bytes in frames {
+            let number = self.begin()?;
+            let written = self.log.writer.chunk(number, 0, bytes, None);
+            written.map_err(ConvertError::Write)?;
+        }
+        Ok(())
+    }
+
+    /// A frame that is too long to be kept.
+    fn gap(&mut self, bytes: u64) -> Result<(), ConvertError> {
+        let exchange = self.begin()?;
+        let line = GapLine {
+            exchange: Some(exchange),
+            at_us: 0,
+            chunks: 1,
+            bytes,
+            reason: "an event is longer than is read",
+        };
+        self.log.writer.gap(line).map_err(ConvertError::Write)
+    }
+
     fn begin(&mut self) -> Result<u32, ConvertError> {
         if let Some(number) = self.open {
             return Ok(number);
         }
-        self.log.done.requests += 1;
-        let number = self.log.done.requests;
+        let number = self.log.number(None);
         self.open = Some(number);
         let line = RequestLine {
             exchange: number,
@@ -82,6 +121,8 @@ impl<W: Write> Answers<'_, '_, W> {
     }
 
     fn close(&mut self) -> Result<(), ConvertError> {
+        let between = std::mem::take(&mut self.between);
+        self.put(&between)?;
         (self.created, self.over) = (false, false);
         let Some(exchange) = self.open.take() else {
             return Ok(());
@@ -108,11 +149,14 @@ pub(super) fn from_sse<R: Read, W: Write>(
     // bytes of the stream from `from` on
     let (mut held, mut from): (Vec<u8>, u64) = (Vec::new(), 0);
     let mut line = 1_u32;
+    // lines of a frame that is too long and not over yet, which `line` counts already
+    let mut skipped = 0;
     let mut answers = Answers {
         log: &mut log,
         open: None,
         created: false,
         over: false,
+        between: Vec::new(),
     };
     let mut ended = false;
     while !ended {
@@ -139,14 +183,19 @@ pub(super) fn from_sse<R: Read, W: Write>(
                     .begin("text of an event stream", &not_held, None);
                 begun.map_err(ConvertError::Write)?;
             }
-            let range = (frame.raw.start - from) as usize..(frame.raw.end - from) as usize;
+            let range = frame.raw.start.saturating_sub(from) as usize
+                ..frame.raw.end.saturating_sub(from) as usize;
             used = range.end;
             let mut raw = held.get(range).unwrap_or(&[]).to_vec();
             let lines = memchr::memchr_iter(b'\n', &raw).count() as u32;
             if frame.too_long {
                 let length = frame.raw.end - frame.raw.start;
-                answers.log.problem(line, Reason::TooLong(length));
-            } else if let Some(data) = &frame.data
+                answers.log.problem(line - skipped, Reason::TooLong(length));
+                answers.gap(length)?;
+                (line, skipped) = (line + lines, 0);
+                continue;
+            }
+            if let Some(data) = &frame.data
                 && !is_whole(data)
             {
                 let reason = match (
@@ -159,6 +208,10 @@ pub(super) fn from_sse<R: Read, W: Write>(
                 };
                 answers.log.problem(line, reason);
             }
+            if !frame.whole && frame.data.is_none() && frame.event.is_some() {
+                // an event of which only the name came
+                answers.log.problem(line, Reason::TornTail);
+            }
             if frame.not_utf8 {
                 answers.log.problem(line, Reason::NotUtf8);
             }
@@ -168,6 +221,13 @@ pub(super) fn from_sse<R: Read, W: Write>(
         }
         held.drain(..used.min(held.len()));
         from += used as u64;
+        if held.len() > MAX_FRAME + block.len() {
+            // the framer has given this frame up; its bytes are only counted
+            let lines = memchr::memchr_iter(b'\n', &held).count() as u32;
+            (line, skipped) = (line + lines, skipped + lines);
+            from += held.len() as u64;
+            held.clear();
+        }
     }
     answers.close()?;
     if log.done.requests == 0 {
@@ -193,6 +253,7 @@ pub(super) fn from_events<R: Read, W: Write>(
         open: None,
         created: false,
         over: false,
+        between: Vec::new(),
     };
     let mut last = 0;
     // an array may be spread over lines
@@ -396,7 +457,7 @@ mod tests {
     fn counted(recording: &[u8]) -> Vec<Counts> {
         let mut found = Vec::new();
         walk(recording, &mut |whole: Whole, _: &Walked| {
-            found.push(count(&whole));
+            found.push(count(whole));
             Ok::<(), ReadError>(())
         })
         .unwrap();
@@ -470,6 +531,21 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_is_too_long_is_measured_and_not_kept() {
+        let head = b"data: {\"type\":\"response.created\"}\ndata: \"";
+        let long = std::io::repeat(b'a').take(MAX_FRAME as u64 + (2 << 20));
+        let rest = b"\"\ndata: {\"type\":\"response.completed\"}\n";
+        let mut writer = Writer::new(Vec::new());
+        let done = from_sse(head.chain(long).chain(rest.as_slice()), &mut writer).unwrap();
+        let written = writer.into_inner();
+        assert!(written.len() < 4096, "{}", written.len());
+        assert_eq!(done.problems.len(), 1);
+        assert_eq!(done.problems[0].line, 2);
+        let found = counted(&written);
+        assert_eq!((found[0].events, found.len()), (2, 1));
+    }
+
+    #[test]
     fn an_answer_begins_where_the_one_before_is_over() {
         let one =
             "data: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.completed\"}\n\n";
@@ -477,5 +553,12 @@ mod tests {
         let found = sse([one, one, cut, one].concat().as_bytes());
         let events: Vec<u32> = found.iter().map(|it| it.events).collect();
         assert_eq!(events, [2, 2, 1, 2]);
+        // what stands between two answers is the beginning of the second, at the end it belongs to the last
+        let other = "data: {\"type\":\"codex.rate_limits\"}\n\n: next\n\n";
+        let found = sse([one, "data: [DONE]\n\n", other, one, other]
+            .concat()
+            .as_bytes());
+        let events: Vec<u32> = found.iter().map(|it| it.events).collect();
+        assert_eq!(events, [2, 4]);
     }
 }

@@ -105,11 +105,12 @@ pub(super) fn from_trace<W: Write>(
     log.finish().map_err(ConvertError::Write)
 }
 
-/// An inference that has begun.
+/// An inference, or a compaction by the endpoint, that has begun.
 struct Begun {
     line: LineNo,
     at_us: u64,
     thread: String,
+    compacts: bool,
     body: Option<String>,
 }
 
@@ -174,16 +175,30 @@ impl<W: Write> Trace<'_, '_, '_, W> {
             }
             None => 0,
         };
-        let id = payload
-            .text("inference_call_id")
-            .unwrap_or_default()
-            .into_owned();
-        match payload.text("type").as_deref().unwrap_or("") {
-            "inference_started" => {
+        let id = [
+            "inference_call_id",
+            "compaction_id",
+            "compaction_request_id",
+        ]
+        .iter()
+        .filter_map(|key| payload.text(key))
+        .collect::<Vec<_>>()
+        .join("/");
+        let kind = payload.text("type").unwrap_or_default();
+        let of_request = ["inference_", "compaction_request_"]
+            .iter()
+            .find_map(|it| kind.strip_prefix(it));
+        if of_request.is_some() {
+            // what it tells beside the bodies: provider, model, the request's id at the endpoint
+            self.log.event(at_us, compact(text));
+        }
+        match of_request.unwrap_or("") {
+            "started" => {
                 let begun = Begun {
                     line,
                     at_us,
                     thread: payload.text("thread_id").unwrap_or_default().into_owned(),
+                    compacts: kind.starts_with("compaction_"),
                     body: self.payload(&payload, "request_payload", line),
                 };
                 let order = u64::from(line);
@@ -192,14 +207,16 @@ impl<W: Write> Trace<'_, '_, '_, W> {
                 }
                 Ok(())
             }
-            kind @ ("inference_completed" | "inference_failed" | "inference_cancelled") => {
+            how @ ("completed" | "failed" | "cancelled") => {
                 let Some((_, begun)) = self.open.remove(&id) else {
-                    let what = format!("`{kind}` of an inference that did not begin");
+                    let what = format!("`{kind}` of a request that did not begin");
                     self.log.problem(line, Reason::UnknownShape(what));
                     return Ok(());
                 };
-                self.over(kind, &payload, begun, line, at_us)
+                self.over(how, &payload, begun, line, at_us)
             }
+            // any other word of them is kept as it stands, above
+            _ if of_request.is_some() => Ok(()),
             _ => {
                 let json = self.event(&object, &payload, line);
                 self.log.event(at_us, json);
@@ -236,13 +253,13 @@ impl<W: Write> Trace<'_, '_, '_, W> {
 
     fn over(
         &mut self,
-        kind: &str,
+        how: &str,
         payload: &Object<'_>,
         begun: Begun,
         line: LineNo,
         at_us: u64,
     ) -> std::io::Result<()> {
-        let key = if kind == "inference_completed" {
+        let key = if how == "completed" {
             "response_payload"
         } else {
             "partial_response_payload"
@@ -254,7 +271,7 @@ impl<W: Write> Trace<'_, '_, '_, W> {
             .or_else(|| payload.text("response_id"));
         let why = payload.text("error").or_else(|| payload.text("reason"));
         let mut text = String::new();
-        if let Some(id) = id.as_deref().filter(|_| kind != "inference_completed") {
+        if let Some(id) = id.as_deref().filter(|_| how != "completed") {
             let mut response = String::from("{\"id\":");
             push_string(&mut response, id);
             response.push_str(",\"object\":\"response\",\"status\":\"in_progress\"}");
@@ -276,11 +293,15 @@ impl<W: Write> Trace<'_, '_, '_, W> {
         }
         let error = why.as_deref().unwrap_or("");
         let (mut cause, mut status, mut refusal) = (EndCause::NotHeld, None, None);
-        match kind {
-            "inference_completed" => {
-                let mut response = String::from("{\"id\":");
-                push_string(&mut response, id.as_deref().unwrap_or(""));
-                response.push_str(",\"object\":\"response\",\"status\":\"completed\"");
+        match how {
+            "completed" => {
+                let mut response = String::from("{");
+                if let Some(id) = &id {
+                    response.push_str("\"id\":");
+                    push_string(&mut response, id);
+                    response.push(',');
+                }
+                response.push_str("\"object\":\"response\",\"status\":\"completed\"");
                 if let Some(usage) = answer.value("token_usage") {
                     let _ = write!(response, ",\"usage\":{}", compact(usage));
                 }
@@ -291,7 +312,7 @@ impl<W: Write> Trace<'_, '_, '_, W> {
                     &format!("\"response\":{response}"),
                 );
             }
-            "inference_cancelled" => cause = EndCause::ClientClosed,
+            "cancelled" => cause = EndCause::ClientClosed,
             _ => {
                 if let Some(reason) = error.strip_prefix("Incomplete response returned, reason: ") {
                     let mut response = String::from(
@@ -337,11 +358,19 @@ impl<W: Write> Trace<'_, '_, '_, W> {
             let next = self.connections.len() as u32 + 1;
             *self.connections.entry(begun.thread.clone()).or_insert(next)
         });
+        // a compaction is asked of an endpoint of its own, unless the last item of an ordinary request asks for it
+        let path = match &begun.body {
+            Some(body) if begun.compacts && !body.contains("\"compaction_trigger\"") => {
+                "/v1/responses/compact"
+            }
+            _ => "/v1/responses",
+        };
         self.log
             .put(Hop {
                 line: begun.line,
-                name: format!("{}: the inference of line {}", self.name, begun.line),
+                name: format!("{}: the request of line {}", self.name, begun.line),
                 at_us: begun.at_us,
+                path: path.into(),
                 websocket,
                 body: match begun.body {
                     Some(body) => Sent::Bytes(Cow::Owned(
@@ -350,7 +379,7 @@ impl<W: Write> Trace<'_, '_, '_, W> {
                     None => Sent::NotHeld(None),
                 },
                 reply,
-                end,
+                end: Some(end),
                 end_us,
                 detail: detail.map(Cow::Owned),
                 ..Hop::default()
@@ -380,10 +409,8 @@ impl<W: Write> Trace<'_, '_, '_, W> {
         for (_, begun) in rest {
             let line = begun.line;
             let name = self.name.clone();
-            self.log.says(
-                line,
-                format!("{name}: nothing says how this inference ended"),
-            );
+            self.log
+                .says(line, format!("{name}: nothing says how this request ended"));
             let at_us = begun.at_us;
             self.put(begun, None, EndCause::NotHeld, at_us, None)?;
         }
@@ -415,7 +442,10 @@ fn event(out: &mut String, kind: &str, rest: &str) {
 fn unexpected_status(error: &str) -> Option<(u16, &str)> {
     let rest = error.strip_prefix("unexpected status ")?;
     let code = rest.get(..3)?.parse().ok()?;
-    Some((code, rest.split_once(": ").map_or("", |(_, body)| body)))
+    let body = rest.split_once(": ").map_or("", |(_, body)| body);
+    // behind a body of JSON stand further words of Codex's own
+    let json = body.starts_with('{').then(|| Values::new(body).next());
+    Some((code, json.flatten().and_then(Result::ok).unwrap_or(body)))
 }
 
 #[cfg(test)]
@@ -427,6 +457,8 @@ mod tests {
         let found =
             unexpected_status("unexpected status 503 Service Unavailable: busy, url: http://x/v1");
         assert_eq!(found, Some((503, "busy, url: http://x/v1")));
+        let found = unexpected_status("unexpected status 500 E: {\"error\":{}}, url: http://x/v1");
+        assert_eq!(found, Some((500, "{\"error\":{}}")));
         assert_eq!(unexpected_status("stream disconnected"), None);
         assert_eq!(unexpected_status("unexpected status é"), None);
     }

@@ -64,6 +64,7 @@ pub(super) fn from_vcr<R: Read, W: Write>(
     if let Some(error) = failed {
         return Err(ConvertError::Write(error));
     }
+    let is_whole = read.is_ok();
     if let Err((line, why)) = read {
         if log.done.requests == 0 {
             return Err(ConvertError::nothing(line, why));
@@ -76,14 +77,29 @@ pub(super) fn from_vcr<R: Read, W: Write>(
     if too_large {
         log.problem(0, Reason::TooLong(MAX_FILE));
     }
+    if let Some(last) = is_open(text).filter(|_| is_whole) {
+        let what = format!("no `{last}` stands behind the interactions: the file may be cut off");
+        log.says(text.lines().count() as u32, what);
+    }
     if log.done.requests == 0 {
-        return Err(ConvertError::nothing(
-            0,
-            "no interaction is in it".to_owned(),
-        ));
+        let why = match state.count {
+            0 => "no interaction is in it".to_owned(),
+            count => format!("none of its {count} interactions has a `request`"),
+        };
+        return Err(ConvertError::nothing(0, why));
     }
     log.done.lines = text.lines().count() as u32;
     log.finish().map_err(ConvertError::Write)
+}
+
+/// What is missing at the end of a YAML cassette whose writer puts it there: a file that is cut off often is whole YAML.
+fn is_open(text: &str) -> Option<&'static str> {
+    let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+    match (has("interactions:"), has("http_interactions:")) {
+        (true, _) => (!has("version:")).then_some("version"),
+        (_, true) => (!has("recorded_with:")).then_some("recorded_with"),
+        _ => None,
+    }
 }
 
 fn json(text: &str, take: &mut dyn FnMut(Found)) -> Result<(), (u32, String)> {
@@ -149,24 +165,18 @@ impl State {
                 Sent::NotHeld(None)
             }
         };
-        let reply = response.map(|response| {
-            let status = response
-                .get("status")
-                .or_else(|| response.get("status_code"));
-            let status = status.and_then(|it| it.get("code").or(Some(it)));
-            Reply {
-                at_us,
-                status: status.and_then(Node::str).and_then(|it| it.parse().ok()),
-                headers: headers_of(response),
-                body: body_of(response)
-                    .unwrap_or_else(|why| {
-                        log.says(line, format!("{name}: the answer's body {why}"));
-                        None
-                    })
-                    .unwrap_or(Cow::Borrowed(b"")),
-                bytes: Bytes::Dump,
-                parts: Vec::new(),
-            }
+        let reply = response.map(|response| Reply {
+            at_us,
+            status: status_of(response),
+            headers: headers_of(response),
+            body: body_of(response)
+                .unwrap_or_else(|why| {
+                    log.says(line, format!("{name}: the answer's body {why}"));
+                    None
+                })
+                .unwrap_or(Cow::Borrowed(b"")),
+            bytes: Bytes::Dump,
+            parts: Vec::new(),
         });
         let method = request.get("method").and_then(Node::str).unwrap_or("POST");
         log.put(Hop {
@@ -183,6 +193,26 @@ impl State {
         })
         .map(|_| ())
     }
+}
+
+/// The status: a number, a map with its `code`, or (go-vcr) the `code` beside a status such as `200 OK`.
+fn status_of(response: &Node) -> Option<u16> {
+    let number = |it: &Node| {
+        let text = it.str()?.trim();
+        text.split_ascii_whitespace().next()?.parse().ok()
+    };
+    let status = response.get("status");
+    let places = [
+        status.and_then(|it| it.get("code")),
+        response.get("code"),
+        response.get("status_code"),
+        status,
+    ];
+    places
+        .into_iter()
+        .flatten()
+        .find_map(number)
+        .filter(|it| *it > 0)
 }
 
 /// The body of a request or an answer.

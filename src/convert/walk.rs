@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::summary::Tally;
 use crate::ids::LineNo;
 use crate::session::ReadError;
 use crate::session::body::{Bases, Stored, stored};
@@ -69,6 +70,8 @@ pub struct Whole {
     pub chunks: Vec<Chunk>,
     /// The messages of the answer, on a WebSocket.
     pub frames: Vec<(u64, String)>,
+    /// What was counted of its bytes, which are not held then ([`walk_counted`]).
+    pub tally: Option<Box<Tally>>,
     /// Why its transport ended, by name.
     pub end: Option<String>,
     /// When it ended.
@@ -102,8 +105,14 @@ pub struct Connection {
     pub headers: Headers<'static>,
     /// The status of the handshake's answer.
     pub status: Option<u16>,
+    /// The headers of that answer, where they are held.
+    pub response_headers: Option<Headers<'static>>,
     /// When it was opened.
     pub at_us: u64,
+    /// Why it ended, by name.
+    pub end: Option<String>,
+    /// When it ended.
+    pub end_us: Option<u64>,
 }
 
 /// What stands beside the exchanges.
@@ -131,8 +140,30 @@ pub fn walk<R: Read, E: From<ReadError>>(
     reader: R,
     take: &mut dyn FnMut(Whole, &Walked) -> Result<(), E>,
 ) -> Result<Walked, E> {
+    walk_on(Walk::default(), reader, take)
+}
+
+/// The same, but answers are counted while they are read, and none of their bytes is held: they may be gigabytes long.
+///
+/// # Errors
+/// If the reader fails, or what `take` returns.
+pub fn walk_counted<R: Read, E: From<ReadError>>(
+    reader: R,
+    take: &mut dyn FnMut(Whole, &Walked) -> Result<(), E>,
+) -> Result<Walked, E> {
+    let walk = Walk {
+        counts: true,
+        ..Walk::default()
+    };
+    walk_on(walk, reader, take)
+}
+
+fn walk_on<R: Read, E: From<ReadError>>(
+    mut walk: Walk,
+    reader: R,
+    take: &mut dyn FnMut(Whole, &Walked) -> Result<(), E>,
+) -> Result<Walked, E> {
     let mut lines = LineReader::new(reader);
-    let mut walk = Walk::default();
     while let Some(line) = lines.next_line().map_err(|it| E::from(it.into()))? {
         let (bytes, _) = trim(&line);
         let text = String::from_utf8_lossy(bytes);
@@ -159,6 +190,8 @@ pub fn walk<R: Read, E: From<ReadError>>(
 #[derive(Default)]
 struct Walk {
     walked: Walked,
+    /// Whether answers are only counted.
+    counts: bool,
     bases: Bases,
     /// Exchanges that are not handed on yet, and whether they are over.
     waiting: VecDeque<(Whole, bool)>,
@@ -217,7 +250,10 @@ impl Walk {
                     rebuilt: object.flag("rebuilt") == Some(true),
                 };
                 if let Some((whole, _)) = self.of(number) {
-                    whole.chunks.push(chunk);
+                    match &mut whole.tally {
+                        Some(tally) => tally.chunk(&chunk),
+                        None => whole.chunks.push(chunk),
+                    }
                 }
             }
             "end" => {
@@ -235,7 +271,10 @@ impl Walk {
                     status: object
                         .number("status")
                         .and_then(|it| u16::try_from(it).ok()),
+                    response_headers: headers(&object, "response_headers"),
                     at_us,
+                    end: None,
+                    end_us: None,
                 };
                 if let Some(number) = object.small("connection") {
                     self.walked.connections.insert(number, connection);
@@ -244,9 +283,12 @@ impl Walk {
             "frame" => self.frame(&object, number, at_us),
             "connection_end" => {
                 let cause = object.text("cause").map(std::borrow::Cow::into_owned);
-                let current = object
-                    .small("connection")
-                    .and_then(|it| self.current.remove(&it));
+                let connection = object.small("connection");
+                let ended = connection.and_then(|it| self.walked.connections.get_mut(&it));
+                if let Some(ended) = ended {
+                    (ended.end, ended.end_us) = (cause.clone(), Some(at_us));
+                }
+                let current = connection.and_then(|it| self.current.remove(&it));
                 if let Some((whole, over)) = self.of(current) {
                     *over = true;
                     (whole.end, whole.end_us) = (cause, Some(at_us));
@@ -288,6 +330,7 @@ impl Walk {
             http: object.text("http").map(std::borrow::Cow::into_owned),
             headers: headers(object, "headers"),
             body,
+            tally: self.counts.then(Box::default),
             ..Whole::default()
         };
         let place = self.before + self.waiting.len();
@@ -305,7 +348,10 @@ impl Walk {
             return;
         };
         if let Some((whole, _)) = self.of(number.or(current)) {
-            whole.frames.push((at_us, text.into_owned()));
+            match &mut whole.tally {
+                Some(tally) => tally.message(&text),
+                None => whole.frames.push((at_us, text.into_owned())),
+            }
         }
     }
 }

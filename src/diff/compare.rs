@@ -1,5 +1,6 @@
 //! Two sequences held against each other.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::align::{Run, align};
@@ -159,6 +160,17 @@ pub(super) fn on_part<T>(
     } else {
         take(&root.key(name), node.as_ref())
     }
+}
+
+/// The parts of an event by their names; of several with one name the first one.
+fn by_name<'s>(of: &'s Sequence, event: &Event) -> BTreeMap<&'s [u8], u32> {
+    let mut found = BTreeMap::new();
+    for part in of.part_numbers(event) {
+        if let Some(own) = of.parts.get(part as usize) {
+            found.entry(of.names.text(own.name)).or_insert(part);
+        }
+    }
+    found
 }
 
 /// Compares two sequences.
@@ -416,18 +428,14 @@ impl Search<'_, '_, '_> {
             found: Vec::new(),
             more: 0,
         };
-        let named = |of: &Sequence, event: &Event, name: &[u8]| {
-            of.part_numbers(event).find(|part| {
-                let part = of.parts.get(*part as usize);
-                part.is_some_and(|part| of.names.text(part.name) == name)
-            })
-        };
+        let (of_left, of_right) = (by_name(a, left), by_name(b, right));
         for part in a.part_numbers(left) {
             let Some(own) = a.parts.get(part as usize) else {
                 continue;
             };
-            let other =
-                named(b, right, a.names.text(own.name)).and_then(|it| b.parts.get(it as usize));
+            let other = of_right
+                .get(a.names.text(own.name))
+                .and_then(|it| b.parts.get(*it as usize));
             on_part(a, own, |path, node| match (node, other) {
                 (Some(node), Some(other)) => {
                     if !self.is_aside(path, node) {
@@ -452,7 +460,7 @@ impl Search<'_, '_, '_> {
             let Some(own) = b.parts.get(part as usize) else {
                 continue;
             };
-            if named(a, left, b.names.text(own.name)).is_none() {
+            if !of_left.contains_key(b.names.text(own.name)) {
                 on_part(b, own, |path, node| match node {
                     Some(node) if !self.is_aside(path, node) => {
                         compare.one_sided(path, node, false);

@@ -83,6 +83,9 @@ pub(super) fn is_id(path: &Path<'_>) -> bool {
     IDS.binary_search(&name).is_ok()
 }
 
+/// The members of an object.
+pub(super) type Members<'a> = [(Cow<'a, str>, Node<'a>)];
+
 /// Whether the text of a member may be JSON.
 fn may_quote(path: &Path<'_>) -> bool {
     matches!(path.name(), "arguments" | "output" | "input") || path.is_in_item_output()
@@ -105,7 +108,35 @@ impl Lens<'_> {
         if path.is_in_item_output() && self.rules.row("codex-output") {
             return Seen::Text(without_times(text));
         }
+        if path.is_in_item_content() && self.rules.row("times") {
+            return Seen::Text(without_date(text));
+        }
         Seen::Text(Cow::Borrowed(text))
+    }
+
+    /// Whether a member of an object does not count.
+    pub(super) fn skips(
+        &self,
+        path: &Path<'_>,
+        node: &Node<'_>,
+        members: &Members<'_>,
+        quoted: bool,
+    ) -> bool {
+        self.rules.aside(path, quoted)
+            || self.rules.nothing(node, quoted)
+            || quoted && self.is_of_a_run(path, members)
+    }
+
+    /// Whether a member of JSON in an output is the chunk id or the wall time of what a command of Codex came to, as its
+    /// JavaScript tool hands it to scripts: `{"chunk_id", "wall_time_seconds", "exit_code", "original_token_count", "output"}`.
+    fn is_of_a_run(&self, path: &Path<'_>, members: &Members<'_>) -> bool {
+        matches!(path.name(), "chunk_id" | "wall_time_seconds")
+            && ["wall_time_seconds", "output"]
+                .iter()
+                .all(|name| members.iter().any(|(key, _)| key == name))
+            && path.is_in_item_output()
+            && self.rules.row("codex-output")
+            && !self.rules.keeps(path)
     }
 
     /// Takes a text apart into ids and what stands between them.
@@ -180,7 +211,7 @@ impl Lens<'_> {
                 let mut prints = Vec::with_capacity(members.len());
                 for (key, node) in members {
                     let path = path.key(key);
-                    if self.rules.aside(&path, quoted) || self.rules.nothing(node, quoted) {
+                    if self.skips(&path, node, members, quoted) {
                         continue;
                     }
                     prints.push((path.hash, self.print(node, &path, quoted, ids)));
@@ -268,7 +299,7 @@ impl Lens<'_> {
                 let mut first = true;
                 for (key, node) in sorted {
                     let path = path.key(key);
-                    if self.rules.aside(&path, quoted) || self.rules.nothing(node, quoted) {
+                    if self.skips(&path, node, members, quoted) {
                         continue;
                     }
                     if !std::mem::take(&mut first) {
@@ -396,16 +427,41 @@ fn of(kind: u8, text: &str) -> u64 {
 }
 
 /// Lines that begin the text of a Codex tool's output.
-const HEADER: [&str; 8] = [
+const HEADER: [&str; 13] = [
     "Chunk ID: ",
     "Exit code: ",
     "Original token count: ",
     "Process exited with code ",
     "Process running with session ID ",
+    // its JavaScript tool
+    "Script completed\n",
+    "Script failed\n",
+    "Script running with cell ID ",
+    "Script terminated\n",
     "Total output lines: ",
+    "Wall time ",
     "Wall time: ",
     "Output:",
 ];
+
+/// The text of a message without the day on which Codex says that it was sent.
+fn without_date(text: &str) -> Cow<'_, str> {
+    const OPEN: &str = "<current_date>";
+    const CLOSE: &str = "</current_date>";
+    if !text.trim_start().starts_with("<environment_context>") {
+        return Cow::Borrowed(text);
+    }
+    let Some((before, (date, behind))) = text
+        .split_once(OPEN)
+        .and_then(|(before, rest)| Some((before, rest.split_once(CLOSE)?)))
+    else {
+        return Cow::Borrowed(text);
+    };
+    if date.len() != 10 || !date.bytes().all(|it| it.is_ascii_digit() || it == b'-') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{before}{OPEN}…{CLOSE}{behind}"))
+}
 
 /// The output of a Codex tool without chunk id and wall time: only in its header, not in what the tool wrote.
 pub(super) fn without_times(text: &str) -> Cow<'_, str> {
@@ -428,6 +484,11 @@ pub(super) fn without_times(text: &str) -> Cow<'_, str> {
         }
         rest = behind;
         let end = if line.ends_with('\n') { "\n" } else { "" };
+        if line.starts_with("Wall time ") {
+            out.push_str("Wall time …");
+            out.push_str(end);
+            continue;
+        }
         match line.split_once(": ") {
             _ if line.starts_with(RUNNING) => {
                 let (words, number) = line.trim_end().rsplit_once(' ').unwrap_or((line, ""));
@@ -474,6 +535,59 @@ mod tests {
         assert_eq!(
             without_times("aborted by user after 3.8s"),
             "aborted by user after …"
+        );
+    }
+
+    #[test]
+    fn the_javascript_tool_has_a_header_of_its_own() {
+        assert_eq!(
+            without_times("Script completed\nWall time 0.3 seconds\nOutput:\nWall time 1\n"),
+            "Script completed\nWall time …\nOutput:\nWall time 1\n"
+        );
+        assert_eq!(
+            without_times("Script completed twice"),
+            "Script completed twice"
+        );
+    }
+
+    #[test]
+    fn a_run_of_a_command_is_told_from_other_json() {
+        let known = Interner::default();
+        let item = |id: &str, seconds: &str, more: &str| {
+            let json = format!(r#"{{"chunk_id":"{id}","wall_time_seconds":{seconds}{more}}}"#);
+            let json = serde_json::to_string(&json).unwrap();
+            format!(
+                r#"{{"type":"custom_tool_call_output","output":[{{"type":"input_text","text":{json}}}]}}"#
+            )
+        };
+        let run = r#","exit_code":0,"output":"hi""#;
+        let one = print(&item("a1", "0.1", run), &known).0;
+        assert_eq!(one, print(&item("b2", "0.25", run), &known).0);
+        // what another tool says is what it says
+        let other = print(&item("a1", "0.1", ""), &known).0;
+        assert_ne!(other, print(&item("b2", "0.1", ""), &known).0);
+        assert_ne!(other, print(&item("a1", "0.2", ""), &known).0);
+    }
+
+    #[test]
+    fn the_day_is_taken_out_of_what_codex_says_of_its_surroundings() {
+        let known = Interner::default();
+        let item = |text: &str| {
+            let text = serde_json::to_string(text).unwrap();
+            format!(r#"{{"role":"user","content":[{{"type":"input_text","text":{text}}}]}}"#)
+        };
+        let context = |day: &str| {
+            item(&format!(
+                "<environment_context>\n  <current_date>{day}</current_date>\n</environment_context>"
+            ))
+        };
+        let one = print(&context("2026-11-20"), &known).0;
+        assert_eq!(one, print(&context("2026-11-21"), &known).0);
+        assert_ne!(one, print(&context("someday!!!"), &known).0);
+        let said = |day: &str| item(&format!("it is <current_date>{day}</current_date>"));
+        assert_ne!(
+            print(&said("2026-11-20"), &known).0,
+            print(&said("2026-11-21"), &known).0
         );
     }
 

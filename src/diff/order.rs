@@ -1,6 +1,6 @@
 //! In which order events are compared: lane by lane, and what runs in parallel in the order of its calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::rules::Rules;
 use super::sequence::{NO_LANE, Sequence, What};
@@ -22,34 +22,48 @@ fn canonical(sequence: &Sequence) -> Vec<u32> {
     order
 }
 
+/// By what a lane is known: whether it is a side lane, whether it is a child, a text.
+type Mark<'l> = (bool, bool, &'l str);
+
 /// Which lane on the right is which on the left, in the order in which they are compared.
 fn pairs(left: &Sequence, right: &Sequence) -> Vec<(Option<u32>, Option<u32>)> {
     let mut pairs: Vec<(u32, Option<u32>)> =
         canonical(left).into_iter().map(|it| (it, None)).collect();
-    let mut free = canonical(right);
-    let tests: [fn(&super::Lane, &super::Lane) -> bool; 4] = [
-        |a, b| a.name == b.name && !a.name.starts_with("lane-") && a.name != "main",
-        |a, b| (a.side, a.child, &a.beginning) == (b.side, b.child, &b.beginning),
-        |a, b| (a.side, a.child) == (b.side, b.child),
-        |a, b| a.side == b.side,
+    let free = canonical(right);
+    let mut taken = vec![false; right.lanes.len()];
+    // what must be the same, the most telling first; `None` where a lane has no such mark
+    let marks: [fn(&super::Lane) -> Option<Mark<'_>>; 4] = [
+        |it| {
+            let is_named = !it.name.starts_with("lane-") && it.name != "main";
+            is_named.then_some((false, false, &it.name))
+        },
+        |it| Some((it.side, it.child, &it.beginning)),
+        |it| Some((it.side, it.child, "")),
+        |it| Some((it.side, false, "")),
     ];
-    for test in tests {
+    for mark in marks {
+        let mut waiting: BTreeMap<Mark<'_>, VecDeque<u32>> = BTreeMap::new();
+        for other in &free {
+            let is_taken = taken.get(*other as usize) == Some(&true);
+            let lane = right.lanes.get(*other as usize).filter(|_| !is_taken);
+            if let Some(mark) = lane.and_then(mark) {
+                waiting.entry(mark).or_default().push_back(*other);
+            }
+        }
         for (lane, slot) in pairs.iter_mut().filter(|(_, slot)| slot.is_none()) {
-            let Some(own) = left.lanes.get(*lane as usize) else {
-                continue;
-            };
-            let found = free.iter().position(|other| {
-                right
-                    .lanes
-                    .get(*other as usize)
-                    .is_some_and(|it| test(own, it))
-            });
-            *slot = found.map(|at| free.remove(at));
+            let own = left.lanes.get(*lane as usize).and_then(mark);
+            *slot = own.and_then(|own| waiting.get_mut(&own)?.pop_front());
+            if let Some(taken) = slot.and_then(|it| taken.get_mut(it as usize)) {
+                *taken = true;
+            }
         }
     }
     let mut all: Vec<(Option<u32>, Option<u32>)> =
         pairs.into_iter().map(|(a, b)| (Some(a), b)).collect();
-    all.extend(free.into_iter().map(|it| (None, Some(it))));
+    let left_over = free
+        .into_iter()
+        .filter(|it| taken.get(*it as usize) == Some(&false));
+    all.extend(left_over.map(|it| (None, Some(it))));
     all.push((Some(NO_LANE), Some(NO_LANE)));
     all
 }

@@ -33,15 +33,18 @@ pub const ROWS: [Row; 13] = [
     ),
     row(
         "times",
-        "points in time and durations",
+        "points in time and durations, and the day in Codex's environment context",
         &[
             "at_us",
             "completed_at",
+            "completed_at_ms",
             "created_at",
+            "current_date",
             "duration",
             "duration_ms",
             "head_at_us",
             "started_at",
+            "started_at_ms",
             "time_to_first_token_ms",
             "timestamp",
             "updated_at",
@@ -69,7 +72,7 @@ pub const ROWS: [Row; 13] = [
     ),
     row(
         "codex-output",
-        "in outputs of Codex tools: 'Chunk ID', wall times, metadata.duration_seconds",
+        "in outputs of Codex tools: chunk ids, wall times, metadata.duration_seconds",
         &[],
     ),
     row("nulls", "members that are null", &[]),
@@ -223,8 +226,7 @@ impl Rules {
             return !self.ignored.is_empty() && self.ignored.iter().any(|it| path.matches(it));
         };
         if !self.kept.is_empty() {
-            let kept = |path: &Path<'_>| self.kept.iter().any(|it| path.matches(it));
-            if path.and_above().any(kept) || self.kept.iter().any(|it| path.leads_to(it)) {
+            if self.keeps(path) || self.kept.iter().any(|it| path.leads_to(it)) {
                 return false;
             }
             if path.and_above().skip(1).any(|it| self.base(it, quoted)) {
@@ -234,12 +236,20 @@ impl Rules {
         self.base(path, quoted)
     }
 
+    /// Whether the user asked for what stands at a place, or for something around it.
+    pub(super) fn keeps(&self, path: &Path<'_>) -> bool {
+        !self.kept.is_empty()
+            && path
+                .and_above()
+                .any(|path| self.kept.iter().any(|it| path.matches(it)))
+    }
+
     /// The same without regard to what is kept below or above.
     fn base(&self, path: &Path<'_>, quoted: bool) -> bool {
         let Seg::Key(name) = path.seg else {
             return false;
         };
-        if !quoted && self.members.contains(name) {
+        if !quoted && self.members.contains(name) && !path.is_in_schema() {
             return true;
         }
         if name == "duration_seconds"
@@ -338,14 +348,32 @@ impl<'p> Path<'p> {
 
     /// Whether the place lies in the `output` of an item.
     pub(super) fn is_in_item_output(&self) -> bool {
+        self.member() == Some("output")
+    }
+
+    /// Whether the place lies in the schema of a tool or of an answer, where members bear the names of parameters.
+    fn is_in_schema(&self) -> bool {
+        matches!(self.member(), Some("tools" | "text"))
+    }
+
+    /// Whether the place lies in the `content` of an item.
+    pub(super) fn is_in_item_content(&self) -> bool {
+        self.member() == Some("content")
+    }
+
+    /// The member of the event that the place lies in.
+    fn member(&self) -> Option<&'p str> {
         let mut at = self;
         while let Some(parent) = at.parent {
             if parent.parent.is_none() {
-                return matches!(at.seg, Seg::Key("output"));
+                return match at.seg {
+                    Seg::Key(name) => Some(name),
+                    Seg::Index(_) => None,
+                };
             }
             at = parent;
         }
-        false
+        None
     }
 
     /// The place and those it lies in.
@@ -462,6 +490,22 @@ mod tests {
             assert!(!means(path), "{path}");
         }
         assert!(Rules::default().ignore("a..b").is_err());
+    }
+
+    #[test]
+    fn a_parameter_is_no_time() {
+        let rules = Rules::default();
+        for top in ["request", "response", "item"] {
+            let root = Path::root(top);
+            assert!(rules.aside(&root.key("timestamp"), false));
+            let (tools, text) = (root.key("tools"), root.key("text"));
+            let tool = tools.index(0);
+            let parameters = tool.key("parameters");
+            for parent in [parameters.key("properties"), text.key("format")] {
+                assert!(!rules.aside(&parent.key("timestamp"), false), "{top}");
+                assert!(!rules.aside(&parent.key("usage"), false), "{top}");
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! What differs between two events of one kind: where, what it was, what it is.
 
+use std::collections::BTreeMap;
+
 use similar::{Algorithm, DiffOp};
 
 use super::bind::Bound;
 use super::json::Node;
-use super::lens::{IdAt, Lens, Piece, Seen, process};
+use super::lens::{IdAt, Lens, Members, Piece, Seen, process};
 use super::rules::Path;
 
 /// More differences of one event than this are counted, not listed.
@@ -120,26 +122,29 @@ impl Compare<'_> {
                 }
             }
             (Node::Object(a), Node::Object(b)) => {
+                let (of_left, of_right) = (Named::new(a), Named::new(b));
                 for (key, value) in a {
                     let path = path.key(key);
-                    if self.left.rules.aside(&path, quoted)
-                        || self.left.rules.nothing(value, quoted)
-                    {
+                    if self.left.skips(&path, value, a, quoted) {
                         continue;
                     }
-                    match find(b, key).filter(|it| !self.right.rules.nothing(it, quoted)) {
+                    match of_right
+                        .find(key)
+                        .filter(|it| !self.right.skips(&path, it, b, quoted))
+                    {
                         Some(other) => self.values(value, other, &path, quoted),
                         None => self.one_sided(&path, value, true),
                     }
                 }
                 for (key, value) in b {
                     let path = path.key(key);
-                    if self.right.rules.aside(&path, quoted)
-                        || self.right.rules.nothing(value, quoted)
-                    {
+                    if self.right.skips(&path, value, b, quoted) {
                         continue;
                     }
-                    if find(a, key).is_none_or(|it| self.left.rules.nothing(it, quoted)) {
+                    if of_left
+                        .find(key)
+                        .is_none_or(|it| self.left.skips(&path, it, a, quoted))
+                    {
                         self.one_sided(&path, value, false);
                     }
                 }
@@ -265,13 +270,35 @@ fn pieces<'t>(lens: Lens<'_>, text: &'t str) -> Vec<Result<&'t str, &'t str>> {
     found
 }
 
-fn find<'n, 'a>(
-    members: &'n [(std::borrow::Cow<'a, str>, Node<'a>)],
-    key: &str,
-) -> Option<&'n Node<'a>> {
-    members
-        .iter()
-        .rev()
-        .find(|(name, _)| name == key)
-        .map(|(_, node)| node)
+/// The members of an object by name; of several with one name the last one counts.
+enum Named<'n, 'a> {
+    Few(&'n Members<'a>),
+    Many(BTreeMap<&'n str, &'n Node<'a>>),
+}
+
+impl<'n, 'a> Named<'n, 'a> {
+    /// Fewer are looked through one by one.
+    const MANY: usize = 32;
+
+    fn new(members: &'n Members<'a>) -> Self {
+        if members.len() < Self::MANY {
+            return Self::Few(members);
+        }
+        Self::Many(
+            members
+                .iter()
+                .map(|(name, node)| (name.as_ref(), node))
+                .collect(),
+        )
+    }
+
+    fn find(&self, key: &str) -> Option<&'n Node<'a>> {
+        match self {
+            Self::Few(members) => {
+                let mut members = members.iter().rev();
+                members.find(|(name, _)| name == key).map(|(_, node)| node)
+            }
+            Self::Many(members) => members.get(key).copied(),
+        }
+    }
 }

@@ -389,3 +389,33 @@ fn processes_are_called_by_numbers_that_may_differ() {
     assert!(diff(&text("51", "51"), &text("72", "72"), &options).equal);
     assert!(!diff(&text("51", "51"), &text("72", "73"), &options).equal);
 }
+
+#[test]
+fn objects_of_very_many_members_cost_no_square() {
+    // 60,000 members without a common name: a search for each among all would take minutes in a test build
+    let object = |side: &str| {
+        let members: Vec<String> = (0..60_000)
+            .map(|at| format!(r#""{side}{at}":{at}"#))
+            .collect();
+        members.join(",")
+    };
+    let session = |side: &str| {
+        let members = object(side);
+        let arguments = serde_json::to_string(&format!("{{{members}}}")).unwrap();
+        format!(
+            "{}\n{{\"kind\":\"request\",\"exchange\":1,\"path\":\"/v1/responses\",\"body\":{{{members},\"input\":[{{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":{arguments}}}]}}}}\n",
+            r#"{"kind":"session","format":1}"#
+        )
+    };
+    let (left, right) = (sequence(&session("a")), sequence(&session("b")));
+    let found = diff(&left, &right, &Options::default());
+    let changed: Vec<_> = found
+        .changes
+        .iter()
+        .filter(|it| it.op == Op::Replace)
+        .collect();
+    assert_eq!(changed.len(), 2);
+    for change in changed {
+        assert_eq!(change.details.len() + change.more, 120_000);
+    }
+}

@@ -29,12 +29,17 @@ pub(super) fn read<R: Read>(
 ) -> io::Result<Sequence> {
     let mut walk = Walk::new(recording, reading);
     let mut lines = LineReader::new(reader);
+    let is_log = recording.origin == exchange::Origin::Events;
     while let Some(line) = lines.next_line()? {
         let (bytes, _) = trim(&line);
         let text = String::from_utf8_lossy(bytes);
         for value in Values::new(&text).flatten() {
             if let Some(object) = Object::read(value) {
-                walk.line(&object, line.number);
+                if is_log {
+                    walk.logged(value, &object, line.number);
+                } else {
+                    walk.line(&object, line.number);
+                }
             }
         }
     }
@@ -65,15 +70,17 @@ impl<'a> Walk<'a> {
             },
             ..Sequence::default()
         };
-        for (at, lane) in recording.lanes.iter().enumerate() {
-            let mut own = recording
-                .exchanges
-                .iter()
-                .filter(|it| it.lane as usize == at);
+        let mut first: Vec<Option<Purpose>> = vec![None; recording.lanes.len()];
+        for exchange in &recording.exchanges {
+            if let Some(slot) = first.get_mut(exchange.lane as usize) {
+                slot.get_or_insert(exchange.purpose);
+            }
+        }
+        for (lane, purpose) in recording.lanes.iter().zip(first) {
             into.lanes.push(Lane {
                 name: lane.name.clone(),
                 child: lane.parent.is_some(),
-                side: own.next().is_some_and(|it| it.purpose == Purpose::Side),
+                side: purpose == Some(Purpose::Side),
                 beginning: String::new(),
             });
         }
@@ -129,6 +136,21 @@ impl<'a> Walk<'a> {
             "rollout" | "client_event" => self.beside(&kind, object, line),
             _ => {}
         }
+    }
+
+    /// A line of a client's own event log that stands alone: nothing is beside it, so it counts.
+    fn logged(&mut self, raw: &str, object: &Object<'_>, line: LineNo) {
+        // `codex proto` puts its event into a member
+        let message = object.object("msg").unwrap_or_default();
+        let name = ["type", "method", "kind"]
+            .iter()
+            .find_map(|key| object.text(key))
+            .or_else(|| message.text("type"));
+        let label = format!("client_event {}", clip(&name.unwrap_or_default()));
+        let mut draft = self.into.draft(What::ClientEvent, &label);
+        self.into.add(&mut draft, "", raw);
+        draft.event.line = line;
+        self.beside.push(draft);
     }
 
     fn beside(&mut self, kind: &str, object: &Object<'_>, line: LineNo) {

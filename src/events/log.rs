@@ -47,6 +47,17 @@ impl Event {
     }
 }
 
+/// A rollout whose lines stand in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The stream of its lines.
+    pub stream: u16,
+    /// Its thread, in the form in which ids are compared.
+    pub thread: Box<str>,
+    /// The thread that it is a sub-agent of, in the same form.
+    pub parent: Option<Box<str>>,
+}
+
 /// A client's event log.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
@@ -56,6 +67,8 @@ pub struct Log {
     pub ids: Interner,
     /// The files of the streams behind the first: rollouts whose lines a recording holds.
     pub rollouts: Vec<String>,
+    /// The rollouts whose first lines are on file: those, and the one that the log belongs to.
+    pub files: Vec<File>,
     /// What could not be read as it should be (only where the log is a file of its own).
     pub problems: Vec<Problem>,
     /// How many lines the file has (only where the log is a file of its own).
@@ -101,6 +114,15 @@ impl Log {
             self.rollouts.len() - 1
         });
         u16::try_from(at + 1).unwrap_or(u16::MAX)
+    }
+
+    /// Notes the first line of a rollout.
+    pub fn begins(&mut self, stream: u16, thread: &str, parent: Option<&str>) {
+        self.files.push(File {
+            stream,
+            thread: canonical(thread).into(),
+            parent: parent.map(|it| canonical(it).into()),
+        });
     }
 
     /// The file of a stream, where it is not the log's own.

@@ -274,6 +274,15 @@ pub(super) fn submission<'a>(envelope: &Object<'a>, op: &Object<'a>, source: Sou
 /// An `Op` by itself.
 pub(super) fn operation<'a>(op: &Object<'a>, source: Source) -> Told<'a> {
     let name = op.text("type").unwrap_or_default();
+    named(name, op, source)
+}
+
+/// An `Op` of a name.
+pub(super) fn named<'a>(
+    name: impl Into<Cow<'a, str>>,
+    op: &Object<'a>,
+    source: Source,
+) -> Told<'a> {
     let mut told = Told::new(source, true, name);
     told.what = match &*told.name {
         "user_input" | "user_turn" | "user_input_with_turn_context" => {

@@ -89,6 +89,11 @@ impl Reader {
         if object.get("ts").is_some() && object.get("dir").is_some() {
             return vec![tui(object)];
         }
+        if object.get("wall_time_unix_ms").is_some()
+            && let Some(payload) = object.object("payload")
+        {
+            return vec![trace(object, &payload)];
+        }
         // what drives a client may log both sides with a time: {t, event} and {t, submit}
         if object.get("t").is_some() {
             for (key, inwards) in [("event", false), ("submit", true)] {
@@ -183,18 +188,74 @@ fn owned<'a>(told: Told<'_>) -> Told<'a> {
     }
 }
 
+/// The name of an operation as `codex proto` writes it.
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    for (at, c) in name.chars().take(80).enumerate() {
+        if c.is_ascii_uppercase() && at > 0 {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+/// A line of a rollout trace: `{wall_time_unix_ms, thread_id, codex_turn_id, payload: {type, …}}`. What it tells of the
+/// client's own protocol events, which are those of turns, is read as them; the rest is shown, and is no evidence.
+fn trace<'a>(object: &Object<'a>, payload: &Object<'a>) -> Told<'a> {
+    let kind = payload.text("type").unwrap_or_default();
+    let event = payload.text("event_type");
+    let of_turn = matches!(
+        event.as_deref(),
+        Some("turn_started" | "turn_complete" | "turn_aborted")
+    );
+    let mut told = match payload.object("event_payload").filter(|_| of_turn) {
+        Some(message) => proto::message_told(&message, Source::CodexTrace),
+        None => {
+            let name = match event {
+                Some(event) => Cow::Owned(format!("{kind} {event}")),
+                None => kind,
+            };
+            Told::new(Source::CodexTrace, false, name)
+        }
+    };
+    let thread = object
+        .text("thread_id")
+        .or_else(|| payload.text("thread_id"));
+    told.thread = told.thread.or(thread);
+    told.turn = told.turn.or_else(|| object.text("codex_turn_id"));
+    told.call = payload.text("model_visible_call_id");
+    told.time = object
+        .number("wall_time_unix_ms")
+        .and_then(|ms| i64::try_from(ms).ok())
+        .and_then(|ms| ms.checked_mul(1000));
+    told
+}
+
 /// A line of the terminal interface's log: `{ts, dir, kind, payload}`.
 fn tui<'a>(object: &Object<'a>) -> Told<'a> {
     let inwards = object.text("dir").as_deref() == Some("from_tui");
     let kind = object.text("kind").unwrap_or_default();
     let payload = object.object("payload");
     let mut told = match (&payload, &*kind) {
-        (Some(payload), "op") => proto::operation(payload, Source::TuiLog),
+        (Some(payload), "op") => match payload.members().next() {
+            // and one with fields `{NAME: {…}}`
+            Some((name, inner)) if payload.get("type").is_none() => {
+                let inner = Object::read(inner.get()).unwrap_or_default();
+                proto::named(snake(name), &inner, Source::TuiLog)
+            }
+            _ => proto::operation(payload, Source::TuiLog),
+        },
         (Some(payload), _) => match (payload.object("msg"), payload.object("op")) {
             (Some(message), _) => proto::event(payload, &message, Source::TuiLog),
             (None, Some(op)) => proto::submission(payload, &op, Source::TuiLog),
             (None, None) => Told::new(Source::TuiLog, inwards, kind),
         },
+        (None, "op") => {
+            // since 2026 an operation without fields is its bare name
+            let name = object.text("payload").unwrap_or_default();
+            proto::named(snake(&name), &Object::default(), Source::TuiLog)
+        }
         (None, "session_end") => Told::new(Source::TuiLog, inwards, kind).means(What::Shutdown),
         (None, "app_event") => match object.text("variant") {
             Some(variant) => Told::new(Source::TuiLog, inwards, format!("app_event {variant}")),

@@ -29,6 +29,10 @@ struct Waiting {
 pub(super) struct Rpc {
     of_driver: BTreeMap<Box<str>, Waiting>,
     of_client: BTreeMap<Box<str>, Waiting>,
+    /// Threads by the number of the call that runs them (MCP).
+    threads: BTreeMap<Box<str>, Box<str>>,
+    /// Whether events of core came as `codex/event`: early MCP servers send each of them a second time under its own name.
+    wrapped: bool,
 }
 
 fn boxed(text: Option<&Cow<'_, str>>) -> Option<Box<str>> {
@@ -42,9 +46,11 @@ fn id<'a>(object: &Object<'a>, key: &str) -> Option<Cow<'a, str>> {
         .or_else(|| object.value(key).map(Cow::Borrowed))
 }
 
-/// The name of a question: that of the side that asks is added, since both count for themselves.
+/// What stands before the number of a question: both sides count for themselves.
+pub(super) const REQUEST: &str = "request ";
+
 fn ask_id(id: &str) -> Cow<'static, str> {
-    Cow::Owned(format!("request {id}"))
+    Cow::Owned(format!("{REQUEST}{id}"))
 }
 
 impl Rpc {
@@ -94,8 +100,9 @@ impl Rpc {
         if inwards {
             of_driver(&mut told, &params);
         } else {
-            told = of_client(told, &params);
+            told = self.of_client(told, &params);
         }
+        self.thread(&mut told, &params, number);
         if let Some(number) = number {
             told.id = Some(match told.what {
                 What::Asked(_) => ask_id(number),
@@ -118,6 +125,41 @@ impl Rpc {
             }
         }
         told
+    }
+
+    /// The thread of what names only the call that runs it.
+    fn thread(&mut self, told: &mut Told<'_>, params: &Object<'_>, number: Option<&str>) {
+        let meta = params.object("_meta");
+        let call = meta
+            .and_then(|it| id(&it, "requestId"))
+            .or_else(|| params.text("codex_mcp_tool_call_id"))
+            .or_else(|| id(params, "requestId").filter(|_| told.inwards));
+        let call = call.as_deref().or(number.filter(|_| told.inwards));
+        let Some(call) = call else { return };
+        match &told.thread {
+            Some(thread) if self.threads.len() < MAX_WAITING => {
+                self.threads.insert(call.into(), thread.as_ref().into());
+            }
+            Some(_) => {}
+            None => {
+                let known = self.threads.get(call);
+                told.thread = known.map(|it| Cow::Owned(it.to_string()));
+            }
+        }
+    }
+
+    /// An event of the client.
+    fn of_client<'a>(&mut self, told: Told<'a>, params: &Object<'a>) -> Told<'a> {
+        if let Some(message) = params.object("msg") {
+            let bare = message.text("type").is_some_and(|it| it == told.name);
+            if bare && self.wrapped {
+                // told already
+                let name = format!("{} (again)", told.name);
+                return Told::new(told.source, false, name);
+            }
+            self.wrapped |= !bare;
+        }
+        of_client(told, params)
     }
 
     fn answers<'a>(
@@ -305,6 +347,12 @@ fn of_client<'a>(mut told: Told<'a>, params: &Object<'a>) -> Told<'a> {
         if told.call.is_none() {
             told.call = params.text("codex_call_id");
         }
+        // an MCP server asks for leave by way of an elicitation
+        let kind = match params.text("codex_elicitation").as_deref() {
+            Some("exec-approval") => AskKind::Exec,
+            Some("patch-approval") => AskKind::Patch,
+            _ => kind,
+        };
         told.what = What::Asked(kind);
         return told;
     }

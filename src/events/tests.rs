@@ -208,3 +208,110 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn an_early_mcp_server_says_everything_twice_and_means_it_once() {
+    let event = |method: &str, message: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"_meta":{{"requestId":3}},"id":"3","msg":{message}}}}}"#
+        )
+    };
+    let said = |kind: &str, more: &str| {
+        let message = format!(r#"{{"type":"{kind}"{more}}}"#);
+        [event("codex/event", &message), event(kind, &message)]
+    };
+    let mut lines = vec![
+        r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"codex","arguments":{"prompt":"go"}}}"#
+            .to_owned(),
+    ];
+    let thread = r#","session_id":"01a1fe8c-a874-7b93-abd9-b56eb0d9554e""#;
+    lines.extend(said("session_configured", thread));
+    lines.extend(said("task_started", ""));
+    lines.extend(said("exec_approval_request", r#","call_id":"c""#));
+    lines.push(
+        r#"{"jsonrpc":"2.0","id":0,"method":"elicitation/create","params":{"codex_elicitation":"exec-approval","codex_mcp_tool_call_id":"3","codex_call_id":"c"}}"#
+            .to_owned(),
+    );
+    lines.push(r#"{"jsonrpc":"2.0","id":0,"result":{"decision":"approved"}}"#.to_owned());
+    lines.extend(said("exec_command_begin", r#","call_id":"c""#));
+    lines.push(
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}"#
+            .to_owned(),
+    );
+    lines.extend(said("turn_aborted", r#","reason":"interrupted""#));
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let found = log(&lines);
+    let story = Story::of(&found);
+    assert_eq!(found.events.len(), lines.len());
+    assert_eq!((story.turns.len(), story.doubles.len()), (1, 0));
+    let [ask] = story.asks[..] else {
+        panic!("{:?}", story.asks)
+    };
+    assert_eq!(ask.answered.map(|it| it.1), Some(Decision::Yes));
+    assert_eq!(ask.kind, AskKind::Exec);
+    assert_eq!((story.runs.len(), story.runs[0].began.len()), (1, 1));
+    assert_eq!(story.end_of(&story.interrupts[0]), Some(12));
+    // what names only the call belongs to its thread
+    let interrupt = &found.events[11];
+    assert_eq!(interrupt.thread, found.events[1].thread);
+    assert!(interrupt.thread.is_some());
+}
+
+#[test]
+fn an_approval_that_was_answered_can_be_asked_for_again() {
+    let asks = r#"{"id":"1","msg":{"type":"exec_approval_request","call_id":"c"}}"#;
+    let lines = [
+        r#"{"id":"1","msg":{"type":"task_started"}}"#,
+        asks,
+        r#"{"id":"2","op":{"type":"exec_approval","id":"c","decision":"approved"}}"#,
+        asks,
+    ];
+    let story = Story::of(&log(&lines));
+    let answered: Vec<bool> = story.asks.iter().map(|it| it.answered.is_some()).collect();
+    assert_eq!(answered, [true, false]);
+}
+
+#[test]
+fn submissions_before_the_first_word_of_a_process_are_for_it() {
+    let first = r#"{"id":"s","op":{"type":"user_input","items":[{"type":"text","text":"go"}]}}"#;
+    let begins = r#"{"id":"","msg":{"type":"session_configured","session_id":"01a1fe8c-a874-7b93-abd9-b56eb0d9554e"}}"#;
+    let runs = r#"{"id":"s","msg":{"type":"agent_message","message":"Done."}}"#;
+    let doubles = |lines: &[&str]| Story::of(&log(lines)).doubles.len();
+    assert_eq!(doubles(&[first, begins, runs, first]), 1);
+    assert_eq!(doubles(&[begins, first, runs, first, runs]), 1);
+    // another process
+    assert_eq!(doubles(&[begins, first, runs, begins, first, runs]), 0);
+    assert_eq!(doubles(&[first, begins, runs, first, begins, runs]), 0);
+}
+
+#[test]
+fn the_terminal_of_today_names_operations_by_their_variant() {
+    let lines = [
+        r#"{"ts":"2026-11-21T17:05:56.539Z","dir":"from_tui","kind":"op","payload":{"ListSkills":{"cwds":["/w"]}}}"#,
+        r#"{"ts":"2026-11-21T17:06:00.264Z","dir":"from_tui","kind":"op","payload":{"UserTurn":{"items":[{"type":"text","text":"begin please"}],"cwd":"/w"}}}"#,
+        r#"{"ts":"2026-11-21T17:06:01.089Z","dir":"from_tui","kind":"op","payload":"Interrupt"}"#,
+        r#"{"ts":"2026-11-21T17:06:02.000Z","dir":"from_tui","kind":"op","payload":{"type":"interrupt"}}"#,
+        r#"{"ts":"2026-11-21T17:06:02.000Z","dir":"from_tui","kind":"op","payload":7}"#,
+        r#"{"ts":"2026-11-21T17:06:02.000Z","dir":"from_tui","kind":"op","payload":{}}"#,
+    ];
+    let found = log(&lines);
+    let told: Vec<(What, &str)> = found
+        .events
+        .iter()
+        .map(|it| (it.what, found.name(it)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (What::Other, "list_skills"),
+            (What::MessageAsked, "user_turn"),
+            (What::InterruptAsked, "interrupt"),
+            (What::InterruptAsked, "interrupt"),
+            (What::Other, ""),
+            (What::Other, ""),
+        ]
+    );
+    assert!(found.events.iter().all(|it| it.inwards));
+    let text = found.events[1].text.map(|it| found.text(it));
+    assert_eq!(text, Some("begin please"));
+}

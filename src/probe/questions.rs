@@ -25,6 +25,8 @@ pub struct Asked {
     pub leave: Leave,
     /// Whether it goes over a WebSocket.
     pub websocket: bool,
+    /// What is read in place of asking, below the base URL.
+    pub read: Option<String>,
 }
 
 impl Question {
@@ -37,12 +39,16 @@ impl Question {
         if let Value::Object(members) = &mut asked.body {
             let mut body = Map::new();
             let default = json!({
-                "model": known.model, "input": [], "max_output_tokens": 16, "store": false, "stream": false,
+                "model": known.model, "input": [], "max_output_tokens": 16, "store": false,
+                "stream": known.streamed,
             });
             if let Value::Object(default) = default {
                 body.extend(default);
             }
             body.append(members);
+            if known.unlimited {
+                body.shift_remove(super::LIMIT);
+            }
             if asked.websocket {
                 body.shift_remove("stream");
                 body.insert("type".to_owned(), "response.create".into());
@@ -89,6 +95,15 @@ fn tools() -> Value {
     json!([{"type": "function", "name": "look_up", "description": "Looks a key up. Always call it.",
         "parameters": {"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"],
             "additionalProperties": false}, "strict": true}])
+}
+
+/// What the server says of a response that was left.
+fn read(known: &Known, name: &str) -> Made {
+    known.was_left(name)?;
+    Ok(Asked {
+        read: Some(format!("responses/{}", known.response(name)?)),
+        ..Asked::default()
+    })
 }
 
 /// `input` and nothing else.
@@ -211,10 +226,10 @@ pub const ALL: &[Question] = &[
     Question { name: "unknown_previous", about: "a response id that was never given out",
         make: |_| with([go_on()], &json!({"previous_response_id": "resp_000000000000000000000000000000000000000000000000"})) },
     Question { name: "unstored_previous", about: "going on from a response that was not to be stored",
-        make: |known| with([go_on()], &json!({"previous_response_id": known.response("plain")?})) },
+        make: |known| with([go_on()], &json!({"previous_response_id": known.response("plain").or_else(|_| known.response("streamed"))?})) },
     Question { name: "stored", about: "a message whose response is stored", make: |_| with([begin()], &json!({"store": true})) },
     Question { name: "goes_on", about: "going on from it", make: |known| behind(known, "stored", [go_on()]) },
-    Question { name: "call_made", about: "a message on which a tool must be called, stored", make: |_| wants_call(false, Leave::Never) },
+    Question { name: "call_made", about: "a message on which a tool must be called, stored", make: |known| wants_call(known.streamed, Leave::Never) },
     Question { name: "left_open", about: "going on from it without the output",
         make: |known| { known.call("call_made")?; behind(known, "call_made", [go_on()]) } },
     Question { name: "answered", about: "going on from it with the output",
@@ -223,10 +238,14 @@ pub const ALL: &[Question] = &[
         make: |_| wants_call(true, Leave::AtCall("response.output_item.added")) },
     Question { name: "after_cut_in_call", about: "going on from that without the output",
         make: |known| { known.was_left("cut_in_call")?; behind(known, "cut_in_call", [go_on()]) } },
+    Question { name: "read_cut_in_call", about: "GET: what became of the response that was left",
+        make: |known| read(known, "cut_in_call") },
     Question { name: "cut_behind_call", about: "the same, and we leave when the call is whole",
         make: |_| wants_call(true, Leave::AtCall("response.output_item.done")) },
     Question { name: "after_cut_behind_call", about: "going on from that without the output",
         make: |known| { known.was_left("cut_behind_call")?; behind(known, "cut_behind_call", [go_on()]) } },
+    Question { name: "read_cut_behind_call", about: "GET: what became of the response that was left",
+        make: |known| read(known, "cut_behind_call") },
     Question { name: "unknown_model", about: "a model that does not exist",
         make: |_| with([begin()], &json!({"model": "replay-no-such-model"})) },
     Question { name: "websocket", about: "a message on a WebSocket",

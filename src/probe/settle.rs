@@ -217,6 +217,16 @@ fn stored_after_cut(known: &Known) -> Settled {
     }
     let half = behind(known, "after_cut_in_call")?;
     let whole = behind(known, "after_cut_behind_call")?;
+    // what is kept of an answer that was not cut says nothing
+    for (name, found) in [("cut_in_call", half), ("cut_behind_call", whole)] {
+        let read = known.heard(&format!("read_{name}"));
+        let state = read.and_then(|it| it.state.as_deref());
+        if found != Behind::Nothing && state == Some("completed") {
+            return Err(format!(
+                "the response of '{name}' is completed there: it ran on when it was left, or was over before"
+            ));
+        }
+    }
     match (half, whole) {
         (Behind::Nothing, Behind::Nothing) => Ok("nothing"),
         (Behind::NoCall, Behind::Call) => Ok("sent"),
@@ -305,6 +315,15 @@ fn facts(known: &Known, lock: &mut Lock) {
     ] {
         set(fact, word(name));
     }
+    if known.unlimited {
+        set(
+            "max_output_tokens",
+            "not known: answers are as long as they are".to_owned(),
+        );
+    }
+    if known.streamed {
+        set("whole_answers", word("plain"));
+    }
     let verdicts: Vec<_> = BROKEN.iter().map(|name| accepted(known, name)).collect();
     let everything = verdicts.iter().all(|it| *it == Ok(true));
     set("accepts_everything", everything.to_string());
@@ -316,7 +335,8 @@ fn facts(known: &Known, lock: &mut Lock) {
         ) {
             (Ok(true), Ok(false)) => "works".to_owned(),
             (Ok(true), Ok(true)) => {
-                "not looked at: an id that was never given out is accepted".to_owned()
+                "accepted, but not checked: an id that was never given out is accepted, too"
+                    .to_owned()
             }
             (Ok(false), _) => format!("does not work: {}", message(known, "goes_on")),
             (Err(why), _) | (_, Err(why)) => format!("not settled: {why}"),

@@ -97,6 +97,14 @@ impl Dialer {
         })
     }
 
+    /// The same without the proxies that the environment names.
+    pub(crate) fn without_proxies(self) -> Self {
+        Self {
+            proxies: Matcher::builder().build(),
+            ..self
+        }
+    }
+
     /// Connects to `upstream`; with `http1` only HTTP/1.1 is offered.
     pub(crate) async fn dial(&self, upstream: &Upstream, http1: bool) -> Result<Dialed, DialError> {
         let uri = Uri::builder()

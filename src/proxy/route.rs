@@ -78,6 +78,15 @@ impl Upstream {
         self.authority.host()
     }
 
+    /// Whether it is this machine: `localhost`, `127.0.0.0/8` or `::1`. Other names are not looked up.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host().trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost")
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+
     /// What its paths begin with; empty if they may be anything.
     pub fn prefix(&self) -> &str {
         &self.prefix

@@ -129,6 +129,23 @@ fn an_open_call_gets_an_output_directly_behind_it_that_says_what_is_known() {
 }
 
 #[test]
+fn ordinals_are_counted_anew_whatever_they_were() {
+    let text = e4(&[user("go"), call("call_a"), user("and now?"), said("hm")]);
+    for (from, to) in [
+        ("\"ordinal\":3", "\"ordinal\":1"),
+        ("\"ordinal\":3", "\"ordinal\":33"),
+    ] {
+        assert!(text.contains(from));
+        let copy = recover(&text.replace(from, to));
+        assert_eq!(ordinals(&copy.text), (0..6).collect::<Vec<_>>());
+        assert_eq!(recover(&copy.text).text, copy.text);
+    }
+    // where nothing else is to be done every byte stays
+    let gap = e4(&[user("go"), said("hm")]).replace("\"ordinal\":2", "\"ordinal\":9");
+    assert_eq!(recover(&gap).text, gap);
+}
+
+#[test]
 fn parallel_calls_are_answered_each_behind_its_own() {
     let text = e4(&[
         user("go"),

@@ -41,6 +41,8 @@ impl Plan {
             aside,
             written: Written::default(),
             shift: 0,
+            // the ordinals in front of a thread's own history have a meaning of their own
+            in_order: !self.is_empty() && self.rollout.meta.own_history_from.is_none(),
             last_ordinal: None,
         };
         let mut by_line: BTreeMap<LineNo, Vec<(u32, ItemIndex)>> = BTreeMap::new();
@@ -81,6 +83,8 @@ struct Writer<'p, 'w> {
     written: Written,
     /// By how much ordinals differ from those of the original.
     shift: i64,
+    /// Whether they are counted one by one, whatever the original has.
+    in_order: bool,
     last_ordinal: Option<u64>,
 }
 
@@ -112,7 +116,10 @@ impl Writer<'_, '_> {
     fn line(&mut self, text: &str) -> io::Result<()> {
         let ordinal = Object::read(text).and_then(|line| line.number("ordinal"));
         if let Some(ordinal) = ordinal {
-            let new = ordinal.saturating_add_signed(self.shift);
+            let new = match self.last_ordinal {
+                Some(last) if self.in_order => last.saturating_add(1),
+                _ => ordinal.saturating_add_signed(self.shift),
+            };
             self.last_ordinal = Some(new);
             if new != ordinal {
                 return self.put(&with(text, &[("ordinal", Some(&new.to_string()))]));

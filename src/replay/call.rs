@@ -3,6 +3,7 @@
 //! Each request has a connection of its own: leaving in the middle of an answer closes it, which is what a client that
 //! hangs up does, and nothing is sent twice behind our back. What goes out and what comes in is told to a tape.
 
+mod reading;
 mod told;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
+pub(super) use reading::Reading;
 pub(super) use told::Told;
 
 use crate::proxy::dial::tls;
@@ -17,8 +19,7 @@ use crate::proxy::fault::chain;
 use crate::proxy::tape::Tape;
 use crate::proxy::{ProxyError, Roots, Upstream};
 use crate::session::exchange::EndCause;
-use crate::wire::event::{EventHead, ResponseFold};
-use crate::wire::sse::{Frame, Framer};
+use crate::wire::event::ResponseFold;
 
 /// How many bytes of one answer are read: 64 MiB.
 pub const MAX_ANSWER: usize = 64 << 20;
@@ -105,7 +106,7 @@ pub enum Leave {
     /// It reads to the end.
     #[default]
     Never,
-    /// Behind so many events.
+    /// Behind so many events; 0: when the head of the answer has come.
     Behind(u32),
     /// Behind the first event of this type.
     At(&'static str),
@@ -137,6 +138,8 @@ pub struct Got {
     pub content_type: String,
     /// How long the endpoint asks to wait.
     pub retry_after: Option<Duration>,
+    /// Where a redirection leads.
+    pub location: Option<String>,
     /// What the events, or the body, add up to.
     pub fold: ResponseFold,
     /// The body, where it is no event stream.
@@ -172,14 +175,19 @@ impl Caller {
         tape: Option<Tape>,
     ) -> Result<Self, CallError> {
         let roots = upstream.tls().then_some(Roots::Both);
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(roots)?)
             .http1_only()
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
-            .connect_timeout(patience.connect)
+            .connect_timeout(patience.connect);
+        if upstream.is_loopback() {
+            // what stays on this machine is not sent through another
+            client = client.no_proxy();
+        }
+        let client = client
             .build()
             .map_err(|error| CallError::Client(chain(&error)))?;
         let authorization = key.filter(|key| !key.0.is_empty()).map(|key| {
@@ -232,6 +240,7 @@ impl Caller {
         if !websocket {
             set(hyper::header::CONTENT_TYPE, "application/json");
             set(hyper::header::ACCEPT, "text/event-stream, application/json");
+            set(hyper::header::ACCEPT_ENCODING, "identity");
         }
         if let Some(authorization) = &self.authorization {
             headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
@@ -244,29 +253,47 @@ impl Caller {
         format!("{}/{name}", self.upstream.prefix())
     }
 
-    /// Reads a small resource below the base URL; `None` where there is none.
-    pub async fn get(&self, name: &str) -> Option<String> {
+    /// Reads a small resource below the base URL.
+    ///
+    /// # Errors
+    /// The status, if there was an answer, and why there is no text.
+    pub async fn get(&self, name: &str) -> Result<String, (Option<u16>, String)> {
         let mut headers = self.headers(&Ask::default(), true);
         headers.insert(
             hyper::header::ACCEPT,
             HeaderValue::from_static("application/json"),
         );
+        let mut told = Told::request(self.tape.as_ref(), "GET", &self.path(name), &headers, b"");
         let url = format!("{}/{name}", self.upstream.url());
         let asked = self.client.get(url).headers(headers).send();
         let reading = async {
-            let mut response = asked.await.ok()?.error_for_status().ok()?;
+            let broken = |error: reqwest::Error| (None, chain(&error.without_url()));
+            let mut response = asked.await.map_err(broken)?;
+            let status = response.status().as_u16();
+            told.response(status, response.headers());
+            if status != 200 {
+                return Err((Some(status), format!("it answered {status}")));
+            }
             let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await.ok()? {
+            while let Some(chunk) = response.chunk().await.map_err(broken)? {
+                told.chunk(&chunk);
                 bytes.extend_from_slice(&chunk);
                 if bytes.len() > MAX_TEXT {
-                    return None;
+                    return Err((Some(status), "its answer is too large".to_owned()));
                 }
             }
-            String::from_utf8(bytes).ok()
+            String::from_utf8(bytes)
+                .map_err(|_not_text| (Some(status), "its answer is no text".to_owned()))
         };
-        tokio::time::timeout(self.patience.idle, reading)
+        let waited = self.patience.idle.as_secs_f64();
+        let came = tokio::time::timeout(self.patience.idle, reading)
             .await
-            .ok()?
+            .unwrap_or_else(|_late| Err((None, format!("no answer within {waited} s"))));
+        match &came {
+            Ok(_) => told.end(EndCause::Complete, None),
+            Err((_, why)) => told.end(EndCause::UpstreamError, Some(why.clone())),
+        }
+        came
     }
 
     /// Sends a request once and reads its answer.
@@ -324,150 +351,6 @@ fn detail(ended: &Ended) -> Option<String> {
     }
 }
 
-/// An answer while it is read.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    fold: ResponseFold,
-    framer: Framer,
-    text: Vec<u8>,
-    streamed: Option<bool>,
-    done_sentinel: bool,
-    bytes: usize,
-    was_over: bool,
-}
-
-impl Reading {
-    /// Takes the next bytes; returns how to go on.
-    pub(super) fn take(&mut self, bytes: &[u8], leave: Leave) -> Option<Ended> {
-        self.bytes += bytes.len();
-        let Some(streamed) = self.streamed else {
-            self.text.extend_from_slice(bytes);
-            let first = self.text.iter().find(|byte| !byte.is_ascii_whitespace())?;
-            // no line of an event stream begins like this
-            let streamed = !matches!(first, b'{' | b'[' | b'<' | b'"');
-            self.streamed = Some(streamed);
-            if streamed {
-                let text = std::mem::take(&mut self.text);
-                self.keep(&text);
-                return self.frames(&text, leave);
-            }
-            return None;
-        };
-        self.keep(bytes);
-        if streamed {
-            return self.frames(bytes, leave);
-        }
-        (self.bytes > MAX_ANSWER).then_some(Ended::TooMuch("bytes"))
-    }
-
-    /// Keeps the text of what may be no event stream.
-    fn keep(&mut self, bytes: &[u8]) {
-        // a plain-text body looks like one field of a stream
-        let most = if self.streamed == Some(true) {
-            4096
-        } else {
-            MAX_TEXT
-        };
-        let room = most.saturating_sub(self.text.len());
-        self.text
-            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-    }
-
-    fn frames(&mut self, bytes: &[u8], leave: Leave) -> Option<Ended> {
-        let mut frames = self.framer.push(bytes).into_iter();
-        while let Some(frame) = frames.next() {
-            if let Some(ended) = self.frame(&frame, leave) {
-                // the client has not seen the rest, but it is here
-                self.was_over |= frames.any(|frame| ends(&frame));
-                return Some(ended);
-            }
-        }
-        (self.bytes > MAX_ANSWER).then_some(Ended::TooMuch("bytes"))
-    }
-
-    fn frame(&mut self, frame: &Frame, leave: Leave) -> Option<Ended> {
-        let data = frame.data.as_deref()?;
-        self.data(data, leave)
-    }
-
-    /// Takes the data of one event.
-    pub(super) fn data(&mut self, data: &str, leave: Leave) -> Option<Ended> {
-        if data.trim() == "[DONE]" {
-            self.done_sentinel = true;
-            return None;
-        }
-        self.fold.data(data);
-        let left = match leave {
-            Leave::Never => false,
-            Leave::Behind(events) => self.fold.events >= events.max(1),
-            Leave::At(kind) => {
-                EventHead::read(data).is_some_and(|head| head.kind.as_deref() == Some(kind))
-            }
-            Leave::AtCall(kind) => EventHead::read(data).is_some_and(|head| {
-                let is_call = head
-                    .item_head()
-                    .is_some_and(|item| item.item_kind().is_call());
-                is_call && head.kind.as_deref() == Some(kind)
-            }),
-        };
-        left.then_some(Ended::Left)
-    }
-
-    /// Whether the response said that it is over.
-    pub(super) fn is_over(&self) -> bool {
-        self.fold.terminal.is_some()
-    }
-
-    /// The status inside an error frame.
-    pub(super) fn error_status(&self) -> Option<u16> {
-        self.fold.error.as_ref()?.status
-    }
-
-    /// The answer, which ended like this.
-    pub(super) fn end(mut self, status: u16, headers: &HeaderMap, ended: Ended) -> Got {
-        let streamed = self.streamed == Some(true) && self.fold.events > 0;
-        if self.streamed == Some(false) {
-            let text = String::from_utf8_lossy(&self.text).into_owned();
-            self.fold.whole(&text);
-        } else {
-            let last = self.framer.finish();
-            for frame in last.iter().filter(|frame| frame.whole) {
-                let _ended = self.frame(frame, Leave::Never);
-            }
-        }
-        let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
-        Got {
-            status,
-            content_type: header("content-type").unwrap_or("").to_owned(),
-            retry_after: retry_after(headers),
-            text: if streamed {
-                String::new()
-            } else {
-                String::from_utf8_lossy(&self.text).into_owned()
-            },
-            fold: self.fold,
-            streamed,
-            done_sentinel: self.done_sentinel,
-            was_over: self.was_over,
-            ended,
-        }
-    }
-
-    /// Looks whether the end of an answer that we leave has come already.
-    fn peek(&mut self, bytes: &[u8]) {
-        self.was_over |= self.framer.push(bytes).iter().any(ends);
-    }
-}
-
-/// Whether a frame is the last of its response.
-fn ends(frame: &Frame) -> bool {
-    let mut fold = ResponseFold::default();
-    if let Some(data) = &frame.data {
-        fold.data(data);
-    }
-    fold.terminal.is_some()
-}
-
 async fn read(
     mut response: reqwest::Response,
     leave: Leave,
@@ -479,6 +362,9 @@ async fn read(
     let mut reading = Reading::default();
     let deadline = tokio::time::Instant::now() + patience.whole;
     let ended = loop {
+        if leave == Leave::Behind(0) {
+            break Ended::Left;
+        }
         let late = deadline.min(tokio::time::Instant::now() + patience.idle);
         match tokio::time::timeout_at(late, response.chunk()).await {
             Err(_) if late >= deadline => break Ended::TooMuch("time"),
@@ -503,15 +389,6 @@ async fn read(
         }
     };
     reading.end(status, &headers, ended)
-}
-
-/// How long an endpoint asks to wait: `retry-after-ms`, or `retry-after` in seconds. A date is not read.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms")
-        .map(|ms| ms / 1000.0)
-        .or_else(|| number("retry-after"))?;
-    Duration::try_from_secs_f64(seconds).ok()
 }
 
 #[cfg(test)]

@@ -2,15 +2,21 @@
 //!
 //! One [`Case`] is one session; its [`Mark`]s are the places in files that a reviewer should look at.
 
+mod difference;
+mod sweep;
+
 use std::fmt::Write as _;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+pub use difference::Place;
 
 use super::safe;
 use super::style::Paint;
 use super::{picture, text};
 use crate::check::{Checked, Severity};
 use crate::contract::Outcome as Answer;
+use crate::contract::lock::Citation;
 use crate::replay::SessionReport;
 use crate::strategy::live::LiveResult;
 use crate::strategy::{Judged, Verdict};
@@ -154,6 +160,7 @@ impl Case {
                 message: first,
             },
         };
+        cite(&mut marks, report.contract.as_ref());
         marks.extend(problems(&report.path, report.session.problems()));
         Self {
             name: report.path.clone(),
@@ -205,6 +212,27 @@ impl Case {
     }
 }
 
+/// Every judgement that was made under the contract of an endpoint says so.
+fn cite(marks: &mut [Mark], citation: Option<&Citation>) {
+    if let Some(citation) = citation {
+        for mark in marks {
+            let _ = write!(mark.message, " [{}]", citation.source());
+        }
+    }
+}
+
+impl Case {
+    /// The same, judged under the contract of an endpoint.
+    #[must_use]
+    pub fn under(mut self, citation: Option<&Citation>) -> Self {
+        if let Some(citation) = citation {
+            cite(&mut self.marks, Some(citation));
+            text::cite(&mut self.output, citation);
+        }
+        self
+    }
+}
+
 /// What stands in the way of a session's first run, request by request.
 fn marks_of(report: &SessionReport) -> Vec<Mark> {
     let Some(run) = report.runs.first() else {
@@ -218,8 +246,10 @@ fn marks_of(report: &SessionReport) -> Vec<Mark> {
     };
     let telling = |request: &&Judged| match &request.live {
         Some(live) => {
-            !matches!(live.result, LiveResult::Accepted | LiveResult::Parted)
-                || live.divergence.is_some()
+            !matches!(
+                live.result,
+                LiveResult::Accepted | LiveResult::Parted | LiveResult::Skipped
+            ) || live.divergence.is_some()
         }
         None => request.outcome != Answer::Accepted || request.agrees == Some(false),
     };

@@ -8,10 +8,10 @@ pub use sides::side_by_side;
 
 use std::fmt::Write as _;
 
-use super::safe;
 use super::style::Paint;
+use super::{cells, safe};
 use crate::diff::requests::Step;
-use crate::diff::words::words;
+use crate::diff::words::{Budget, words_within};
 use crate::diff::{Change, Detail, Difference, Event, Kind, Op, Sequence, Side, What};
 use crate::session::label::Label;
 
@@ -74,6 +74,7 @@ pub fn head(view: &View<'_>, found: &Difference) -> String {
 pub fn unified(view: &View<'_>, found: &Difference) -> String {
     let mut out = String::new();
     let mut last_end = 0;
+    let mut budget = Budget::default();
     for (at, change) in found.changes.iter().enumerate() {
         if change.op == Op::Equal {
             continue;
@@ -102,7 +103,7 @@ pub fn unified(view: &View<'_>, found: &Difference) -> String {
                 equal_line(&mut out, view, found, left);
             }
         }
-        changed_lines(&mut out, view, found, change);
+        changed_lines(&mut out, view, found, change, &mut budget);
         let after = found.changes.get(at + 1).filter(|it| it.op == Op::Equal);
         if let Some(after) = after {
             let end = after
@@ -139,7 +140,13 @@ fn equal_line(out: &mut String, view: &View<'_>, found: &Difference, left: u32) 
     }
 }
 
-fn changed_lines(out: &mut String, view: &View<'_>, found: &Difference, change: &Change) {
+fn changed_lines(
+    out: &mut String,
+    view: &View<'_>,
+    found: &Difference,
+    change: &Change,
+    budget: &mut Budget,
+) {
     match change.op {
         Op::Equal => {}
         Op::Delete => {
@@ -173,19 +180,25 @@ fn changed_lines(out: &mut String, view: &View<'_>, found: &Difference, change: 
                 let line = format!("~ {}", describe(view.left.0, event));
                 let _ = writeln!(out, "{}", view.paint.careful(line));
             }
-            details(out, view, &change.details, change.more);
+            details(out, view, &change.details, change.more, budget);
         }
     }
 }
 
-fn details(out: &mut String, view: &View<'_>, details: &[Detail], more: usize) {
+fn details(
+    out: &mut String,
+    view: &View<'_>,
+    details: &[Detail],
+    more: usize,
+    budget: &mut Budget,
+) {
     let shown = if view.verbose {
         details.len()
     } else {
         details.len().min(DETAILS)
     };
     for detail in details.iter().take(shown) {
-        detail_lines(out, view, detail);
+        detail_lines(out, view, detail, budget);
     }
     let rest = details.len() - shown;
     if rest > 0 {
@@ -197,7 +210,7 @@ fn details(out: &mut String, view: &View<'_>, details: &[Detail], more: usize) {
 }
 
 /// The lines of one difference within an event.
-fn detail_lines(out: &mut String, view: &View<'_>, detail: &Detail) {
+fn detail_lines(out: &mut String, view: &View<'_>, detail: &Detail, budget: &mut Budget) {
     let path = if detail.path.is_empty() {
         "the whole"
     } else {
@@ -246,41 +259,33 @@ fn detail_lines(out: &mut String, view: &View<'_>, detail: &Detail) {
                     view.paint.good(format!("+ {path}: {}", shown(right)))
                 );
             } else {
-                let _ = writeln!(out, "      {path}: {}", by_words(view, left, right));
+                let _ = writeln!(out, "      {path}: {}", by_words(view, left, right, budget));
             }
         }
     }
 }
 
 /// Two long texts in one: `[-what only the left has-]`, `{+what only the right has+}`, a little of what both have.
-fn by_words(view: &View<'_>, left: &str, right: &str) -> String {
-    let pieces = words(left, right);
+fn by_words(view: &View<'_>, left: &str, right: &str, budget: &mut Budget) -> String {
+    let pieces = words_within(left, right, budget);
     let count = pieces.len();
     let mut out = String::new();
-    let mut shown = 0;
+    let mut count_shown = 0;
     for (at, piece) in pieces.iter().enumerate() {
-        if shown > 2 * DETAILS && !view.verbose {
+        if count_shown > 2 * DETAILS && !view.verbose {
             out.push_str(" … and more");
             break;
         }
         match piece.op {
             Op::Delete => {
-                shown += 1;
-                out.push_str(
-                    &view
-                        .paint
-                        .bad(format!("[-{}-]", safe(&clip(piece.text, SHOWN)))),
-                );
+                count_shown += 1;
+                out.push_str(&view.paint.bad(format!("[-{}-]", shown(piece.text))));
             }
             Op::Insert => {
-                shown += 1;
-                out.push_str(
-                    &view
-                        .paint
-                        .good(format!("{{+{}+}}", safe(&clip(piece.text, SHOWN)))),
-                );
+                count_shown += 1;
+                out.push_str(&view.paint.good(format!("{{+{}+}}", shown(piece.text))));
             }
-            _ => out.push_str(&safe(&around(piece.text, at == 0, at + 1 == count))),
+            _ => out.push_str(&cells(&around(piece.text, at == 0, at + 1 == count))),
         }
     }
     out
@@ -301,9 +306,30 @@ fn around(text: &str, first: bool, last: bool) -> String {
     }
 }
 
-/// A value on one line.
+/// A value on one line; what has no width is named, or two values that differ would look the same.
 fn shown(text: &str) -> String {
-    safe(&clip(text, SHOWN))
+    cells(&clip(text, SHOWN))
+}
+
+/// Two texts, each cut to at most so many characters around the first place where they differ.
+pub(super) fn near(left: &str, right: &str, max: usize) -> (String, String) {
+    let same = left
+        .chars()
+        .zip(right.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let longest = left.chars().count().max(right.chars().count());
+    let skipped = if longest > max {
+        same.saturating_sub(max / 3)
+    } else {
+        0
+    };
+    let cut = |text: &str| {
+        let front = if skipped > 0 { "…" } else { "" };
+        let rest: String = text.chars().skip(skipped).collect();
+        format!("{front}{}", clip(&rest, max))
+    };
+    (cut(left), cut(right))
 }
 
 pub(super) fn clip(text: &str, max: usize) -> String {
@@ -439,6 +465,7 @@ pub fn summary(view: &View<'_>, found: &Difference, alone: bool) -> String {
 /// What each request of a recording added, left out, owed and changed.
 pub fn requests(view: &View<'_>, steps: &[Step], all: bool) -> String {
     let (sequence, _) = view.left;
+    let mut budget = Budget::default();
     let mut out = String::new();
     let event = |at: u32| sequence.events.get(at as usize);
     let line = |at: u32| {
@@ -510,7 +537,7 @@ pub fn requests(view: &View<'_>, steps: &[Step], all: bool) -> String {
             let told = format!("! {}  (has no output yet, and gets none)", line(*at));
             let _ = writeln!(out, "{}", view.paint.bad(told));
         }
-        details(&mut out, view, &step.changed, 0);
+        details(&mut out, view, &step.changed, 0, &mut budget);
         if step.added.is_empty() && step.changed.is_empty() && step.is_as_demanded() {
             let _ = writeln!(out, "  nothing new");
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::check::Finding;
 use crate::contract::lock::Citation;
-use crate::contract::{Fault, Outcome};
+use crate::contract::{Fault, Outcome, Policy};
 use crate::replay::SessionReport;
 use crate::session::exchange::Transport;
 use crate::strategy::live::{Live, LiveResult};
@@ -49,18 +49,16 @@ fn session(report: &SessionReport) -> Value {
 
 /// The contract of an endpoint that judgements were made under.
 pub fn contract(citation: &Citation) -> Value {
-    let policies: Map<String, Value> = citation
-        .policies
-        .iter()
-        .filter_map(|(policy, value)| {
-            Some((
-                policy.name().to_owned(),
-                (*policy.values().get(*value)?).into(),
-            ))
-        })
-        .collect();
+    let policies = |all: &[(Policy, usize)]| -> Map<String, Value> {
+        let named = all.iter().filter_map(|(policy, value)| {
+            let value = *policy.values().get(*value)?;
+            Some((policy.name().to_owned(), value.into()))
+        });
+        named.collect()
+    };
     json!({"name": citation.name, "url": citation.url, "date": citation.date, "path": citation.path,
-        "policies": policies, "warning": citation.warning})
+        "policies": policies(&citation.policies), "named": policies(&citation.named),
+        "warning": citation.warning})
 }
 
 fn run(run: &Run, report: &SessionReport, items: &Items) -> Value {

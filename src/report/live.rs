@@ -33,12 +33,12 @@ pub(super) fn telling(run: &Run) -> Option<(&Judged, &Live)> {
         .filter_map(|request| Some((request, request.live.as_deref()?)));
     let worst = all
         .clone()
-        .filter(|(_, live)| live.result != LiveResult::Accepted)
+        .filter(|(_, live)| !matches!(live.result, LiveResult::Accepted | LiveResult::Skipped))
         .min_by_key(|(_, live)| match live.result {
             LiveResult::Failed => 0,
             LiveResult::Refused => 1,
             LiveResult::NotSent => 2,
-            LiveResult::Parted | LiveResult::Accepted => 3,
+            LiveResult::Parted | LiveResult::Accepted | LiveResult::Skipped => 3,
         });
     worst
         .filter(|(_, live)| live.result != LiveResult::Parted)
@@ -79,7 +79,7 @@ pub(super) fn sentence(live: &Live, target: &str) -> String {
         LiveResult::Accepted => format!("accepted by {target}"),
         LiveResult::Refused => format!("refused by {target}"),
         LiveResult::Failed => format!("no answer of {target}"),
-        LiveResult::NotSent | LiveResult::Parted => "not sent".to_owned(),
+        LiveResult::NotSent | LiveResult::Parted | LiveResult::Skipped => "not sent".to_owned(),
     };
     if let Some(message) = &live.message {
         let status = live.status.map_or(String::new(), |it| format!("{it} "));
@@ -119,6 +119,8 @@ pub(super) fn requests(
     let several =
         matches!(&report.session, Session::Recording(recording) if recording.lanes.len() > 1);
     let mut lines: Vec<String> = Vec::new();
+    let names = run.requests.iter().skip(skipped).map(picture::name);
+    let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
     for request in run.requests.iter().skip(skipped) {
         let Some(live) = request.live.as_deref() else {
             continue;
@@ -130,19 +132,23 @@ pub(super) fn requests(
             LiveResult::Accepted => paint.good("accepted"),
             LiveResult::Refused => paint.bad("refused"),
             LiveResult::Failed => paint.bad("failed"),
-            LiveResult::NotSent | LiveResult::Parted => paint.careful("not sent"),
+            LiveResult::NotSent | LiveResult::Parted | LiveResult::Skipped => {
+                paint.careful("not sent")
+            }
         };
-        let how = if matches!(live.result, LiveResult::NotSent | LiveResult::Parted) {
+        let how = if live.result.is_unsent() {
             ""
         } else if live.exact {
             "as recorded"
+        } else if live.other_model {
+            "other model"
         } else if request.exchange.is_some() {
             "put together"
         } else {
             "rebuilt"
         };
         let mut line = format!(
-            "{:<28} turn {:<3} {:>5} item{} {:<12} {outcome}",
+            "{:<width$}  turn {:<3} {:>5} item{} {:<12} {outcome}",
             picture::name(request),
             request.turn,
             live.input_items,

@@ -68,10 +68,12 @@ pub fn text(recovered: &Recovered<'_>, paint: Paint, verbose: bool) -> String {
     };
     let _ = writeln!(out, "  as it stands   {as_it_stands}");
     if plan.is_empty() {
-        let _ = writeln!(
-            out,
-            "  nothing to do: no call is open, and today's Codex reads every line"
-        );
+        let rest = if plan.has_unknown_lines() {
+            "; lines of a shape that is not known here stay as they are"
+        } else {
+            ", and today's Codex reads every line"
+        };
+        let _ = writeln!(out, "  nothing to do: no call is open{rest}");
     }
     if plan.wrapped > 0 {
         let states = match plan.states {

@@ -72,7 +72,7 @@ pub fn issue(issue: &Issue<'_>) -> String {
         let _ = writeln!(out, "- verdict: {verdict} under {}", run.resolved.name());
     }
     let _ = writeln!(out, "- replay {}\n", env!("CARGO_PKG_VERSION"));
-    let mut command = format!("replay {}", issue.file);
+    let mut command = format!("replay {}", word(issue.file));
     if let Some(strategy) = issue.strategy {
         let _ = write!(command, " --recover {strategy}");
     }
@@ -101,6 +101,17 @@ pub fn issue(issue: &Issue<'_>) -> String {
         "Secrets were replaced and everything that the refusal does not need was left out; texts that say `x` said more."
     );
     out
+}
+
+/// The name of a file as one word of a command line, which is no option and no verb either.
+fn word(file: &str) -> String {
+    let file = if file.starts_with('-') || !file.contains('.') {
+        format!("./{file}")
+    } else {
+        file.to_owned()
+    };
+    let quoted = shlex::try_quote(&file).map(std::borrow::Cow::into_owned);
+    quoted.unwrap_or(file)
 }
 
 fn inline(text: &str) -> String {

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::json::SCHEMA;
+use super::json::{SCHEMA, contract};
 use super::safe;
 use super::style::Paint;
+use crate::contract::lock::Citation;
 use crate::shrink::Shrunk;
 
 /// What is told of one session made small.
@@ -25,10 +26,14 @@ pub struct Report<'a> {
     pub before: (u64, u64),
     /// The result.
     pub shrunk: &'a Shrunk,
+    /// The endpoint that was asked, and how many requests it got.
+    pub target: Option<(&'a str, usize)>,
     /// The files written.
     pub output: &'a Path,
     /// The test, if one was written.
     pub test: Option<&'a Path>,
+    /// The contract of an endpoint under which it is refused; `None` for the API's.
+    pub contract: Option<&'a Citation>,
 }
 
 /// The report as text.
@@ -45,6 +50,12 @@ pub fn text(report: &Report<'_>, paint: Paint, verbose: bool) -> String {
         };
         let _ = writeln!(out, "  under          {strategy}{why}");
     }
+    if let Some((url, sent)) = report.target {
+        let _ = writeln!(out, "  judged by      {} ({sent} requests)", safe(url));
+    }
+    if let Some(citation) = report.contract {
+        super::text::cite(&mut out, citation);
+    }
     let (bytes, lines) = report.before;
     let _ = writeln!(
         out,
@@ -59,7 +70,7 @@ pub fn text(report: &Report<'_>, paint: Paint, verbose: bool) -> String {
         if shrunk.minimal {
             "nothing more can be left out: every part that is left was tried"
         } else {
-            "the limit on candidates was reached; more could be left out"
+            "the limit was reached before every part was tried; more could be left out"
         }
     );
     let shown = if verbose { usize::MAX } else { 12 };
@@ -112,8 +123,11 @@ pub fn document(report: &Report<'_>) -> Value {
         "after": {"bytes": shrunk.text.len(), "lines": shrunk.text.lines().count()},
         "tried": shrunk.tried,
         "minimal": shrunk.minimal,
+        "target": report.target.map(|(url, _)| url),
+        "requests_sent": report.target.map(|(_, sent)| sent),
         "kept": kept,
         "output": report.output.display().to_string(),
         "test": report.test.map(|path| path.display().to_string()),
+        "contract": report.contract.map(contract),
     })
 }

@@ -9,6 +9,7 @@ pub use html::html;
 pub use json::json;
 pub use text::text;
 
+use crate::contract::lock::Citation;
 use crate::strategy::Strategy;
 use crate::sweep::{Cell, Example, Situation, Sweep};
 
@@ -25,6 +26,8 @@ pub struct Swept<'a> {
     pub chosen: Strategy,
     /// Keys of cells that failed in an older sweep, if there is one to compare with.
     pub known: Option<&'a [String]>,
+    /// The contract of an endpoint under which it was judged; `None` for the API's.
+    pub contract: Option<&'a Citation>,
 }
 
 /// What a strategy costs, over all cuts.
@@ -62,7 +65,7 @@ impl Swept<'_> {
     }
 
     /// Whether a cell of the deciding strategy failed in the older sweep.
-    fn is_known(&self, situation: &Situation) -> bool {
+    pub(super) fn is_known(&self, situation: &Situation) -> bool {
         let key = self.sweep.key(situation, self.chosen);
         self.known.is_some_and(|known| known.contains(&key))
     }

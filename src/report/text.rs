@@ -53,7 +53,14 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
             paint,
         );
         let count = request.input_items;
-        let title = format!("the request, {count} item{} in input", plural(count));
+        let recorded = match request.live {
+            Some(_) => " as the client sent it",
+            None => "",
+        };
+        let title = format!(
+            "the request{recorded}, {count} item{} in input",
+            plural(count)
+        );
         section(
             &mut out,
             &title,
@@ -64,7 +71,10 @@ pub fn session(report: &SessionReport, table: &[Run], paint: Paint, verbose: boo
     open_calls(&mut out, report, items, paint);
     if report.target.is_some() {
         for run in &report.runs {
-            let (title, lines) = live::requests(run, report, paint, verbose);
+            let (mut title, lines) = live::requests(run, report, paint, verbose);
+            if report.runs.len() > 1 {
+                title = format!("{title}, under {}", run.strategy.name());
+            }
             section(&mut out, &title, &lines, paint);
         }
         problems(&mut out, &report.session, paint);
@@ -156,6 +166,9 @@ fn verdict(out: &mut String, run: &Run, report: &SessionReport, paint: Paint) {
         }
         let _ = writeln!(out, "  {}", paint.faint(format!("at {}", safe(url))));
         live::run(out, run);
+        if let Some(citation) = &report.contract {
+            cite(out, citation);
+        }
         return;
     }
     let telling = run

@@ -74,23 +74,38 @@ fn take_beginning<R: Read>(reader: &mut R) -> io::Result<Vec<u8>> {
 /// # Errors
 /// What the reader returns, or the decoder on its first bytes.
 pub fn maybe_zstd<'r, R: Read + 'r>(mut reader: R) -> io::Result<Box<dyn Read + 'r>> {
-    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-    let mut first = Vec::with_capacity(MAGIC.len());
-    reader
-        .by_ref()
-        .take(MAGIC.len() as u64)
-        .read_to_end(&mut first)?;
-    let compressed = first == MAGIC;
-    let whole = Cursor::new(first).chain(reader);
-    Ok(if compressed {
-        Box::new(Cut {
-            inner: zstd::Decoder::new(whole)?,
-            last: b'\n',
-            ended: false,
-        })
+    let (first, whole) = begun(&mut reader)?;
+    let whole = whole.chain(reader);
+    Ok(if first == ZSTD {
+        Box::new(Cut::new(zstd::Decoder::new(whole)?, b'\n'))
     } else {
         Box::new(whole)
     })
+}
+
+/// The same for what begins as zstd or gzip do: people pack their captures with either.
+///
+/// # Errors
+/// What the reader returns, or the decoder on its first bytes.
+pub fn maybe_packed<'r, R: Read + 'r>(mut reader: R) -> io::Result<Box<dyn Read + 'r>> {
+    let (first, whole) = begun(&mut reader)?;
+    let whole = whole.chain(reader);
+    // the third byte is the method, and there is but one
+    if first.starts_with(&[0x1f, 0x8b, 8]) {
+        let inner = flate2::read::MultiGzDecoder::new(whole);
+        return Ok(Box::new(Cut::new(inner, 0)));
+    }
+    maybe_zstd(whole)
+}
+
+/// How a zstd frame begins.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The first bytes, and the same to be read again.
+fn begun(reader: &mut impl Read) -> io::Result<(Vec<u8>, Cursor<Vec<u8>>)> {
+    let mut first = Vec::with_capacity(ZSTD.len());
+    reader.take(ZSTD.len() as u64).read_to_end(&mut first)?;
+    Ok((first.clone(), Cursor::new(first)))
 }
 
 /// A compressed reader whose end may be missing.
@@ -98,6 +113,16 @@ struct Cut<R> {
     inner: R,
     last: u8,
     ended: bool,
+}
+
+impl<R> Cut<R> {
+    fn new(inner: R, last: u8) -> Self {
+        Self {
+            inner,
+            last,
+            ended: false,
+        }
+    }
 }
 
 impl<R: Read> Read for Cut<R> {

@@ -287,6 +287,14 @@ impl State {
                     return;
                 };
                 let path = object.text("path").unwrap_or_default();
+                if value.text("type").as_deref() == Some("session_meta")
+                    && let Some(thread) = thread_of(&path)
+                {
+                    let meta = value.object("payload").unwrap_or_default();
+                    let parent = parent_of(&meta);
+                    let stream = log.stream_of(&path);
+                    log.begins(stream, thread, parent.as_deref());
+                }
                 let Some(mut told) = events::rollout_line(&value) else {
                     return;
                 };
@@ -397,6 +405,15 @@ impl State {
         }
         self.builder.frame(connection, number, &text, line)
     }
+}
+
+/// The thread that a rollout's first line names as the parent of its own.
+fn parent_of<'a>(meta: &Object<'a>) -> Option<std::borrow::Cow<'a, str>> {
+    let named = meta.text("parent_thread_id");
+    named.or_else(|| {
+        let spawned = meta.object("source")?.object("subagent")?;
+        spawned.object("thread_spawn")?.text("parent_thread_id")
+    })
 }
 
 /// The thread of a rollout, by the UUID at the end of its name (codex.md 1.1).

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Judge;
 use super::document::{Document, event};
+use crate::wire::item::is_context_text;
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +27,16 @@ pub(super) fn reduce(document: &mut Document, judge: &mut Judge<'_>) -> bool {
         };
         let mut test = |value: &Value| judge.is_same(&document.with_line(line, &value.to_string()));
         let mut any = walk(&mut value, &mut Vec::new(), "", &mut test);
-        // what stands in the event of a stream
-        let chunk = value.get("text").and_then(Value::as_str).and_then(event);
-        if let (Some("chunk"), Some((head, mut data, tail))) =
-            (value.get("kind").and_then(Value::as_str), chunk)
-        {
+        // what stands in the event of a stream, or in a message of a WebSocket
+        let kind = value.get("kind").and_then(Value::as_str);
+        let text = value.get("text").and_then(Value::as_str);
+        let inner = match (kind, text) {
+            // an answer that is no stream is one body
+            (Some("chunk"), Some(text)) => event(text).or_else(|| message(text)),
+            (Some("frame"), Some(text)) => message(text),
+            _ => None,
+        };
+        if let Some((head, mut data, tail)) = inner {
             let whole = value.clone();
             let with = |data: &Value| {
                 let mut line = whole.clone();
@@ -82,6 +88,10 @@ fn walk(
                         changed = true;
                         continue;
                     }
+                }
+                // what a source does not hold is said whole
+                if matches!(&*key, "converted_from" | "not_held") {
+                    continue;
                 }
                 path.push(Key::Member(key.clone()));
                 changed |= walk(root, path, &key, test);
@@ -135,6 +145,14 @@ fn walk(
     }
 }
 
+/// The JSON that a message of a WebSocket or a body is.
+fn message(text: &str) -> Option<(String, Value, String)> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    value
+        .is_object()
+        .then(|| (String::new(), value, String::new()))
+}
+
 fn is_content_type(header: &Value) -> bool {
     let name = header.get(0).and_then(Value::as_str);
     name.is_some_and(|name| name.eq_ignore_ascii_case("content-type"))
@@ -164,10 +182,24 @@ fn shorter(text: &str, member: &str) -> Option<String> {
         | "summary" => "x",
         _ => return None,
     };
-    // the text of a chunk is looked at by itself, and what is context must not turn into a user's words
-    let is_stream = text.contains("data: ");
-    let is_context = crate::wire::item::is_context_text(text);
-    (text.len() > short.len() && !is_stream && !is_context).then(|| short.to_owned())
+    // the text of a chunk is looked at by itself
+    if text.contains("data: ") {
+        return None;
+    }
+    // what is context must not turn into a user's words
+    let short = context_mark(text).unwrap_or(short);
+    (text.len() > short.len()).then(|| short.to_owned())
+}
+
+/// The beginning by which a text is known as context that the client adds.
+fn context_mark(text: &str) -> Option<&str> {
+    const LONGEST: usize = 100;
+    if !is_context_text(text) {
+        return None;
+    }
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let mut beginnings = ends.take(LONGEST).filter_map(|end| text.get(..end));
+    beginnings.find(|beginning| is_context_text(beginning))
 }
 
 /// Whether a member must stay for the session to be one that clients and readers open.
@@ -179,10 +211,20 @@ fn is_needed(object: &serde_json::Map<String, Value>, key: &str, within: &str) -
     }
     if let Some(line) = line {
         return match line {
-            "session" => matches!(key, "format" | "id" | "created_at" | "recorder"),
+            "session" => matches!(
+                key,
+                "format" | "id" | "created_at" | "recorder" | "converted_from" | "not_held"
+            ),
             "request" => matches!(
                 key,
-                "exchange" | "at_us" | "transport" | "method" | "path" | "body" | "connection"
+                "exchange"
+                    | "at_us"
+                    | "transport"
+                    | "method"
+                    | "path"
+                    | "body"
+                    | "body_not_held"
+                    | "connection"
             ),
             "response" => matches!(key, "exchange" | "at_us" | "status" | "headers"),
             _ => matches!(
@@ -191,6 +233,7 @@ fn is_needed(object: &serde_json::Map<String, Value>, key: &str, within: &str) -
                     | "at_us"
                     | "text"
                     | "base64"
+                    | "rebuilt"
                     | "cause"
                     | "connection"
                     | "from"
@@ -218,6 +261,7 @@ fn is_needed(object: &serde_json::Map<String, Value>, key: &str, within: &str) -
         Some(kind) if kind.ends_with("_output") => key == "output",
         Some(kind) if kind.ends_with("_text") => key == "text",
         Some("exec") => key == "command",
+        Some("response.create") => matches!(key, "model" | "input" | "previous_response_id"),
         Some(kind) if kind.starts_with("response.") => {
             matches!(key, "response" | "item" | "sequence_number")
         }

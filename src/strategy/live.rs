@@ -30,6 +30,8 @@ pub struct Live {
     pub bytes: u64,
     /// Whether the recorded body was sent, byte for byte.
     pub exact: bool,
+    /// Whether it was sent with nothing changed but the model.
+    pub other_model: bool,
     /// How many items its `input` had.
     pub input_items: u32,
 }
@@ -48,16 +50,23 @@ pub enum LiveResult {
     NotSent,
     /// It was not sent, because the conversation had taken another way before.
     Parted,
+    /// It was not sent, because there is no such request on this transport; that says nothing about the session.
+    Skipped,
 }
 
 impl LiveResult {
+    /// Whether nothing was sent.
+    pub fn is_unsent(self) -> bool {
+        matches!(self, Self::NotSent | Self::Parted | Self::Skipped)
+    }
+
     /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Refused => "refused",
             Self::Failed => "failed",
-            Self::NotSent | Self::Parted => "unknown",
+            Self::NotSent | Self::Parted | Self::Skipped => "unknown",
         }
     }
 }

@@ -378,7 +378,8 @@ impl Run {
         self.waited = waited;
         for (request, (live, sends)) in self.requests.iter_mut().zip(lives) {
             verdict = verdict.min(verdict_at_endpoint(request, &live));
-            self.score.accepted &= live.result == LiveResult::Accepted;
+            self.score.accepted &=
+                matches!(live.result, LiveResult::Accepted | LiveResult::Skipped);
             self.score.requests_sent += sends;
             for made_up in live.injected.iter().filter(|it| it.is_false) {
                 false_calls.insert(made_up.call_id.clone());
@@ -395,6 +396,11 @@ impl Run {
         }
         self.score.false_statements = false_calls.len() as u32;
         self.score.real_outputs_kept &= false_calls.is_empty();
+        if self.score.requests_sent == 0 {
+            // what was not asked is not known
+            verdict = verdict.min(Verdict::CannotTell);
+            self.score.accepted = false;
+        }
         if verdict != Verdict::Refused {
             self.reproduced = None;
         }
@@ -448,7 +454,7 @@ fn verdict_at_endpoint(request: &Judged, live: &Live) -> Verdict {
         LiveResult::Parted => Verdict::Diverged,
         LiveResult::Accepted if differs => Verdict::Diverged,
         LiveResult::Accepted if request.changed || !live.injected.is_empty() => Verdict::Recovered,
-        LiveResult::Accepted => Verdict::Clean,
+        LiveResult::Accepted | LiveResult::Skipped => Verdict::Clean,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::endpoint::Incoming;
 use crate::ids::{ItemIndex, LineNo, ResponseKey};
 use crate::ledger::Led;
 use crate::session::exchange::{
-    Exchange, Purpose, RecordedRefusal, Recording, Terminal, Transport,
+    Answer, Exchange, Purpose, RecordedRefusal, Recording, Terminal, Transport,
 };
 use crate::session::tree::{Node, Tree};
 use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
@@ -139,17 +139,26 @@ fn ask_of(exchange: &Exchange, attempt_of: Option<usize>) -> Ask {
         status: answer.status,
         refusal: answer.refusal.clone(),
         response: answer.response,
-        answered: answer.refusal.is_none()
-            && (answer
-                .status
-                .is_some_and(|status| (200..300).contains(&status))
-                || answer.response.is_some()),
+        answered: is_answered(answer),
         complete: matches!(answer.terminal, Some(Terminal::Completed)),
         done: answer.done.clone(),
         half: answer.half.clone(),
         apart: false,
         restarted: false,
     }
+}
+
+/// Whether the endpoint took the request: it said so by its status, or, where a log does not hold that, by what it made.
+fn is_answered(answer: &Answer) -> bool {
+    let taken = match answer.status {
+        Some(status) => (200..300).contains(&status),
+        None => {
+            let terminal = answer.terminal;
+            !answer.done.is_empty()
+                || matches!(terminal, Some(Terminal::Completed | Terminal::Incomplete))
+        }
+    };
+    answer.refusal.is_none() && (taken || answer.response.is_some())
 }
 
 /// One further request on every lane: the user goes on.

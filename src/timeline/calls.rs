@@ -18,6 +18,8 @@ use crate::wire::item::ItemKind;
 pub enum Cause {
     /// An abort event or marker follows it.
     Interrupted,
+    /// The client says that the turn was aborted, and made no request after that.
+    InterruptedAtEnd,
     /// The stream that made it was broken off.
     StreamCut,
     /// The client's process ended while it was open.
@@ -59,7 +61,7 @@ impl Cause {
     /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Interrupted => "interrupted",
+            Self::Interrupted | Self::InterruptedAtEnd => "interrupted",
             Self::StreamCut => "stream_cut",
             Self::ProcessEnded => "process_ended",
             Self::OutputLost | Self::LeftOut { .. } => "output_lost",
@@ -70,6 +72,11 @@ impl Cause {
             Self::InFlight => "in_flight",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// Whether nothing was sent after the call: that it is open is no fault yet.
+    pub fn is_at_end(self) -> bool {
+        matches!(self, Self::InFlight | Self::InterruptedAtEnd)
     }
 
     /// Whether an output was sent that the chain goes on without.
@@ -84,6 +91,9 @@ impl Cause {
     pub fn words(self) -> String {
         match self {
             Self::Interrupted => "the turn was aborted before its output came".into(),
+            Self::InterruptedAtEnd => {
+                "the turn was aborted, and no request was made after that".into()
+            }
             Self::StreamCut => "the stream that made it was broken off".into(),
             Self::ProcessEnded => "the client's process ended while it was open".into(),
             Self::OutputLost => "the tool finished, but its output never reached the file".into(),

@@ -29,6 +29,73 @@ enum Mark {
 
 type Anchors = BTreeMap<(Mark, String), VecDeque<i64>>;
 
+/// A clock that differs by less is the same one: what a file says of an event may come seconds later than another.
+const SAME: i64 = 60_000_000;
+
+/// Moves event logs whose clock is another one than that of the rest (another machine, another zone) by how much they differ,
+/// as the middle one of all turns, calls and, without these, messages says that they share.
+pub(super) fn shift(parts: &mut [Timeline]) {
+    for at in 0..parts.len() {
+        let Some(part) = parts.get(at).filter(|it| log(it).is_some() && !needs(it)) else {
+            continue;
+        };
+        let own = live(std::iter::once(part));
+        let others = parts.iter().enumerate();
+        let others = others.filter(|(other, it)| *other != at && log(it).is_none());
+        let theirs = live(others.map(|(_, it)| it));
+        let by = |wanted: fn(Mark) -> bool| {
+            let shared = own.iter().filter(|((mark, _), _)| wanted(*mark));
+            let found = shared.filter_map(|(key, time)| Some(theirs.get(key)? - time));
+            let mut found: Vec<i64> = found.collect();
+            found.sort_unstable();
+            found.get(found.len() / 2).copied()
+        };
+        let is_id = |mark| matches!(mark, Mark::Turn | Mark::Began | Mark::Ended);
+        let is_text = |mark| matches!(mark, Mark::User | Mark::Agent);
+        let Some(by) = by(is_id).or_else(|| by(is_text)) else {
+            continue;
+        };
+        if by.abs() < SAME {
+            continue;
+        }
+        if let Some(part) = parts.get_mut(at) {
+            for entry in &mut part.entries {
+                if entry.time != i64::MIN {
+                    entry.time = entry.time.saturating_add(by);
+                }
+            }
+            if let Some(file) = part.files.first_mut() {
+                file.clock = Clock::Shifted;
+            }
+        }
+    }
+}
+
+/// When what can be shared was first told, while it happened: a request may repeat it hours later.
+fn live<'a>(parts: impl Iterator<Item = &'a Timeline>) -> BTreeMap<(Mark, String), i64> {
+    let mut found = BTreeMap::new();
+    for part in parts {
+        let Some(file) = part.files.first() else {
+            continue;
+        };
+        let log = match &file.session {
+            Session::Rollout(rollout) => &rollout.events,
+            Session::Recording(recording) => &recording.events,
+        };
+        let base = part.begun();
+        let by_line = times_by_line(part);
+        for event in &log.events {
+            let known = by_line.get(&event.line).copied();
+            let time = known.or_else(|| event.time().map(|time| time + base));
+            if let (Some(time), Some(mark)) = (time, mark_of(log, event)) {
+                let first = found.entry(mark).or_insert(time);
+                *first = time.min(*first);
+            }
+        }
+    }
+    found
+}
+
 /// Gives event logs without a clock of the world the times of what they share with the others.
 pub(super) fn align(parts: &mut [Timeline]) {
     let mut anchors: Option<Anchors> = None;

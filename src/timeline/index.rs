@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::calls::{OpenCall, open_calls};
-use super::clock::align;
+use super::clock::{align, shift};
 use super::draft::{Asked, Call, Draft, History, Lane};
 use super::entry::{Entry, Marks, NONE, Names, Place};
 use super::join;
@@ -49,6 +49,8 @@ pub enum Clock {
     Own,
     /// What it shares with other files: ids of calls and turns, texts.
     Matched,
+    /// Its own lines, moved by how much its clock differs from that of the others.
+    Shifted,
     /// Nothing: it has none and shares nothing.
     None,
 }
@@ -59,6 +61,7 @@ impl Clock {
         match self {
             Self::Own => "own",
             Self::Matched => "matched",
+            Self::Shifted => "shifted",
             Self::None => "none",
         }
     }
@@ -174,6 +177,7 @@ pub fn merge(mut parts: Vec<Timeline>) -> Timeline {
     for part in &mut parts {
         part.rebase();
     }
+    shift(&mut parts);
     align(&mut parts);
     let joined = join::lanes(&mut parts);
     let mut all = Timeline::default();

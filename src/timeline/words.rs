@@ -202,10 +202,16 @@ impl Timeline {
                 // what drives a client may have logged both sides
                 let inner = ["event", "submit"].iter().find_map(|key| value.get(key));
                 let value = inner.filter(|it| it.is_object()).unwrap_or(value);
-                let of = ["payload", "msg", "op", "params"]
-                    .iter()
-                    .find_map(|key| value.get(key))
-                    .unwrap_or(value);
+                let mut of = value;
+                for _ in 0..3 {
+                    let inner = ["payload", "msg", "op", "params"]
+                        .iter()
+                        .find_map(|key| of.get(key));
+                    let Some(inner) = inner.filter(|it| it.is_object()) else {
+                        break;
+                    };
+                    of = inner;
+                }
                 let item = of.get("item").unwrap_or(of);
                 let kind = item
                     .get("type")
@@ -213,8 +219,9 @@ impl Timeline {
                     .map_or(ItemKind::Other, ItemKind::from_type);
                 if kind != ItemKind::Other {
                     let mut said = item_words(item);
+                    let text = ["text", "message"].iter().find_map(|key| item.get(key));
                     if said.text.is_empty()
-                        && let Some(text) = item.get("text").and_then(Value::as_str)
+                        && let Some(text) = text.and_then(Value::as_str)
                     {
                         said.text = clip(text, 200);
                     }
@@ -232,7 +239,7 @@ impl Timeline {
                         let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or("");
                         format!("{} {} {}", text("type"), text("id"), summary(item))
                     }
-                    None => summary(of),
+                    None => answer_words(of).unwrap_or_else(|| summary(of)),
                 };
                 if let Some(id) = of.get("call_id").and_then(Value::as_str) {
                     words = format!("{id} {words}");
@@ -346,6 +353,36 @@ pub fn item_words(item: &Value) -> Said {
     };
     add(&label.text);
     Said { title, text }
+}
+
+/// What an event of a client says that is no text by itself: a decision, an error, how a turn or a command ended, what
+/// was handed in.
+fn answer_words(of: &Value) -> Option<String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    if let Some(result) = of.get("result") {
+        let decided = ["decision", "action"]
+            .iter()
+            .find_map(|key| result.get(key));
+        return decided.and_then(text);
+    }
+    if let Some(message) = of.get("error").and_then(|it| it.get("message")) {
+        return text(message);
+    }
+    if let Some(status) = of.get("turn").and_then(|it| it.get("status")) {
+        return text(status);
+    }
+    if let Some(status) = of.get("status").and_then(|it| it.get("type")) {
+        return text(status);
+    }
+    if let Some(code) = of.get("exit_code").and_then(Value::as_i64) {
+        return Some(format!("exit {code}"));
+    }
+    let parts = ["items", "input"]
+        .iter()
+        .find_map(|key| of.get(key)?.as_array());
+    parts?
+        .iter()
+        .find_map(|part| part.get("text").and_then(text))
 }
 
 /// The beginning of what an object says, without its structure.

@@ -328,8 +328,10 @@ impl ResponseFold {
                 }
                 self.end(Terminal::Failed, Some(&head));
             }
-            // queued and in_progress: answered by a later request
-            Some(_) => {}
+            // answered by a later request
+            Some("queued" | "in_progress") => {}
+            // a word of nobody's: what was made stands, and whether it is all is not known
+            Some(_) => self.fill(Some(&head)),
         }
         true
     }

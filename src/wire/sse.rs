@@ -176,6 +176,11 @@ impl Framer {
         }
         if self.frame.too_long {
             self.begun = true;
+            // without blank lines nothing else would end it
+            if self.mode == Mode::Tolerant {
+                let at = self.at;
+                self.end_frame(at, true);
+            }
             return;
         }
         let whole = line.len();
@@ -337,6 +342,14 @@ mod tests {
         assert!(found[0].too_long && found[0].data.is_none());
         assert_eq!(found[1].data.as_deref(), Some("x"));
         assert_eq!(found[0].raw.end, found[1].raw.start);
+    }
+
+    #[test]
+    fn without_blank_lines_a_frame_too_long_ends_with_its_line() {
+        let mut framer = Framer::with_max(Mode::Tolerant, 20);
+        let found = framer.push(b"data: 123456789012345678901234567890\ndata: x\ndata: y\n\n");
+        let data: Vec<_> = found.iter().map(|it| it.data.as_deref()).collect();
+        assert_eq!(data, [None, Some("x\ny")]);
     }
 
     fn stream() -> impl Strategy<Value = Vec<u8>> {

@@ -46,6 +46,118 @@ fn findings_as_junit_and_annotations() {
     assert_snapshot!(format!("{junit}{github}"));
 }
 
+const HELLO: &str = "tests/diff/hello-1.session.jsonl.zst";
+const AGAIN: &str = "tests/diff/hello-2.session.jsonl.zst";
+const GOODBYE: &str = "tests/diff/goodbye.session.jsonl.zst";
+const SECOND: &str = "rollouts/codex-0.8-second-stream/session.jsonl";
+
+#[test]
+fn differences_as_junit_and_annotations() {
+    let of = |arguments: &[&str], form: &str| {
+        let mut all = vec!["diff"];
+        all.extend(arguments);
+        all.extend(["--format", form]);
+        run(&all)
+    };
+    let mut text = String::new();
+    for arguments in [
+        &[HELLO, GOODBYE][..],
+        &[HELLO, AGAIN],
+        &["--wire-disk", HELLO],
+        &["--requests", SECOND],
+        &[HELLO, "missing.jsonl"],
+    ] {
+        for form in ["junit", "github"] {
+            text.push_str(&format!("$ diff {} --format {form}\n", arguments.join(" ")));
+            text.push_str(&of(arguments, form).text());
+        }
+    }
+    assert_snapshot!(text);
+    // what ends a line in a session ends no annotation
+    let sandbox = Sandbox::new();
+    let session = |text: &str| {
+        let body = serde_json::json!({"input": [{"role": "user", "content": text}]});
+        let line = serde_json::json!({"kind": "request", "exchange": 1, "path": "/v1/responses", "body": body});
+        format!("{{\"kind\":\"session\",\"format\":1}}\n{line}\n")
+    };
+    let a = sandbox.write("a.jsonl", session("a"));
+    let b = sandbox.write("b.jsonl", session("\n::error::owned\r\n%0A::warning::x"));
+    let done = of(&[a.to_str().unwrap(), b.to_str().unwrap()], "github");
+    assert_eq!((done.status, done.out.lines().count()), (1, 1), "{done:?}");
+    assert!(done.out.contains("line=2,") && done.out.contains("%250A"));
+}
+
+#[test]
+fn annotations_of_a_comparison_are_few() {
+    let sandbox = Sandbox::new();
+    let session = |word: &str| {
+        let input: Vec<_> = (0..40)
+            .map(|at| {
+                let word = if at % 2 == 0 { word } else { "same" };
+                serde_json::json!({"role": "user", "content": format!("{word} {at}")})
+            })
+            .collect();
+        let line = serde_json::json!({"kind": "request", "exchange": 1, "path": "/v1/responses", "body": {"input": input}});
+        format!("{{\"kind\":\"session\",\"format\":1}}\n{line}\n")
+    };
+    let a = sandbox.write("a.jsonl", session("left"));
+    let b = sandbox.write("b.jsonl", session("right"));
+    let done = run(&[
+        "diff",
+        a.to_str().unwrap(),
+        b.to_str().unwrap(),
+        "--format",
+        "github",
+    ]);
+    let errors = done.out.lines().filter(|it| it.starts_with("::error "));
+    assert_eq!(errors.count(), 10, "{done:?}");
+    assert!(done.out.contains("(and 10 more in this file)"), "{done:?}");
+}
+
+#[test]
+fn sweeps_as_junit_and_annotations() {
+    let sandbox = Sandbox::new();
+    let of = |more: &[&str]| {
+        let mut all = vec!["sweep", SECOND, "--cuts", "items"];
+        all.extend(more);
+        run(&all)
+    };
+    let junit = of(&["--format", "junit"]);
+    let github = of(&["--format", "github"]);
+    assert_snapshot!(format!("{}{}", junit.text(), github.text()));
+    let document = of(&["--format", "json"]);
+    let failing = document.json()["failing"].as_array().unwrap().len();
+    assert_eq!(junit.out.matches("<failure ").count(), failing);
+    let names: Vec<&str> = junit
+        .out
+        .lines()
+        .filter(|it| it.contains("<testcase "))
+        .collect();
+    let mut once = names.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), names.len(), "a test case has a name of its own");
+    // what an older sweep knows stops nobody, and is told
+    let old = sandbox.write("old.json", &document.out);
+    let known = of(&["--baseline", old.to_str().unwrap(), "--format", "github"]);
+    assert_eq!(known.status, 0, "{known:?}");
+    assert_eq!(known.out.lines().count(), failing);
+    assert!(
+        known.out.lines().all(|it| it.starts_with("::notice ")),
+        "{known:?}"
+    );
+    // the default strategy of another session gets through everywhere
+    let clean = run(&[
+        "sweep",
+        SECOND,
+        "--recover",
+        "full-history",
+        "--format",
+        "junit",
+    ]);
+    assert_eq!(clean.status, i32::from(clean.out.contains("<failure ")));
+}
+
 #[test]
 fn what_is_expected_stops_nobody() {
     let met = run(&[REFUSED, "--expect", "refused", "--format", "github"]);
@@ -74,6 +186,16 @@ fn statuses_for_bisecting() {
         128
     );
     assert_eq!(status(&["--bisect", "check", "--no-such-option"]), 128);
+    assert_eq!(status(&["diff", HELLO, AGAIN, "--bisect"]), 0);
+    assert_eq!(status(&["diff", HELLO, GOODBYE, "--bisect"]), 1);
+    assert_eq!(status(&["diff", HELLO, "missing.jsonl", "--bisect"]), 125);
+    assert_eq!(status(&["diff", HELLO, "--bisect"]), 128);
+    assert_eq!(status(&["sweep", SECOND, "--bisect"]), 1);
+    assert_eq!(status(&["sweep", "missing.jsonl", "--bisect"]), 125);
+    assert_eq!(
+        status(&["sweep", SECOND, "--recover", "none-such", "--bisect"]),
+        128
+    );
 }
 
 #[cfg(unix)]

@@ -36,13 +36,12 @@ fn judged(document: &Value) -> Value {
         .unwrap()
         .iter()
         .map(|it| {
-            json!([
-                it["call_id"],
-                it["type"],
-                it["name"],
-                it["lane"],
-                it["cause"]
-            ])
+            // that a turn was aborted last is told by the client alone, and other formats hold nothing of that
+            let cause = match it["cause"].as_str() {
+                Some("interrupted" | "in_flight") => "nothing was sent after it",
+                cause => cause.unwrap_or_default(),
+            };
+            json!([it["call_id"], it["type"], it["name"], it["lane"], cause])
         })
         .collect();
     json!({
@@ -197,7 +196,7 @@ fn how_inferences_end_is_kept() {
     let chunks = lines.iter().filter(|it| it["kind"] == "chunk");
     assert!(chunks.clone().count() > 3 && chunks.clone().all(|it| it["rebuilt"] == true));
     assert!(
-        done.err.contains("nothing says how this inference ended"),
+        done.err.contains("nothing says how this request ended"),
         "{}",
         done.err
     );
@@ -228,15 +227,16 @@ fn a_recording_survives_the_way_through_har() {
         is_har(&document);
         let done = sandbox.run(&["convert", har, "-o", back, "--force"]);
         assert_eq!(done.status, 0, "{done:?}");
-        let websocket = path.contains("websocket");
-        if !websocket {
-            assert_eq!(counts(&sandbox, path), counts(&sandbox, back), "{path}");
-        }
-        let (before, after) = (
-            sandbox.run(&[path, "--format", "json"]),
-            sandbox.run(&[back, "--format", "json"]),
-        );
-        assert_eq!(judged(&before.json()), judged(&after.json()), "{path}");
+        assert_eq!(counts(&sandbox, path), counts(&sandbox, back), "{path}");
+        let [before, after] = [path, back].map(|it| {
+            let mut judged = judged(&sandbox.run(&[it, "--format", "json"]).json());
+            // why a call is open is told by lines of the client, which HAR has no place for
+            for call in judged["open_calls"].as_array_mut().unwrap() {
+                call[4].take();
+            }
+            judged
+        });
+        assert_eq!(before, after, "{path}");
         seen += 1;
     }
     assert!(seen > 20);

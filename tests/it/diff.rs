@@ -32,7 +32,7 @@ fn one_task_recorded_twice_is_one_conversation() {
         arguments.extend(same);
         assert_eq!(diff(&arguments).status, 0, "{same:?}");
     }
-    let lines = |path: &str| run(&["inspect", path, "--format", "events", "--normalised"]).out;
+    let lines = |path: &str| run(&["inspect", path, "--format", "events"]).out;
     assert_eq!(lines(HELLO), lines(AGAIN));
     assert_eq!(lines(HELLO).lines().count(), 16);
 }
@@ -248,6 +248,80 @@ fn a_torn_recording_is_compared_as_far_as_it_goes() {
 }
 
 #[test]
+fn nothing_is_not_equal_to_nothing() {
+    let sandbox = Sandbox::new();
+    let bare = sandbox.write("bare.jsonl", "{\"kind\":\"session\",\"format\":1}\n");
+    let bare = bare.to_str().unwrap();
+    let done = diff(&[bare, bare]);
+    assert_eq!(done.status, 3, "{done:?}");
+    assert!(done.err.contains("neither side holds anything"), "{done:?}");
+    let requests = diff(&["--requests", bare]);
+    assert_eq!(requests.status, 3, "{requests:?}");
+    assert_eq!(diff(&[bare, HELLO, "--summary"]).status, 1);
+}
+
+#[test]
+fn event_logs_are_compared_line_by_line() {
+    let sandbox = Sandbox::new();
+    let log = |name: &str, thread: &str, output: &str| {
+        let lines = [
+            json!({"type": "thread.started", "thread_id": thread}),
+            json!({"type": "turn.started"}),
+            json!({"type": "item.completed", "item": {"id": "item_0", "type": "command_execution", "command": "ls", "aggregated_output": output, "exit_code": 0, "status": "completed"}}),
+            json!({"type": "turn.completed", "usage": {"input_tokens": output.len()}}),
+        ];
+        let text: String = lines.iter().map(|it| format!("{it}\n")).collect();
+        sandbox.write(name, text).to_str().unwrap().to_owned()
+    };
+    let (one, other) = (
+        "01a1feab-97e6-764e-917b-12411e7c7e68",
+        "01a1feab-0000-764e-917b-12411e7c7e68",
+    );
+    let a = log("a.jsonl", one, "a.txt");
+    assert_eq!(diff(&[&a, &log("b.jsonl", other, "a.txt")]).status, 0);
+    let found = diff(&[&a, &log("c.jsonl", other, "b.txt")]);
+    assert_eq!(found.status, 1, "{found:?}");
+    assert!(
+        found.out.contains("- item.aggregated_output: a.txt"),
+        "{found:?}"
+    );
+    let lines = run(&["inspect", &a, "--format", "events"]);
+    assert_eq!(lines.out.lines().count(), 4, "{lines:?}");
+}
+
+#[test]
+fn what_differs_is_seen() {
+    let sandbox = Sandbox::new();
+    let session = |name: &str, text: &str| {
+        let body = json!({"input": [{"role": "user", "content": text}]});
+        let line = json!({"kind": "request", "exchange": 1, "path": "/v1/responses", "body": body});
+        let text = format!("{{\"kind\":\"session\",\"format\":1}}\n{line}\n");
+        sandbox.write(name, text).to_str().unwrap().to_owned()
+    };
+    // far behind what both sides share
+    let line = "many words on one line, ".repeat(900);
+    let a = session("a.jsonl", &format!("{line}left {line}"));
+    let b = session("b.jsonl", &format!("{line}right {line}"));
+    assert!(diff(&[&a, &b]).out.contains("[-left-]{+right+}"));
+    let sides = diff(&[&a, &b, "--side-by-side", "--width", "60"]);
+    assert!(
+        sides.out.contains("left") && sides.out.contains("right"),
+        "{sides:?}"
+    );
+    assert!(
+        sides.out.lines().skip(2).all(|it| it.chars().count() <= 60),
+        "{sides:?}"
+    );
+    // without a width of its own
+    let (a, b) = (
+        session("a.jsonl", "word"),
+        session("b.jsonl", "wo\u{200b}rd"),
+    );
+    let found = diff(&[&a, &b]);
+    assert!(found.out.contains("+ content: wo<U+200B>rd"), "{found:?}");
+}
+
+#[test]
 fn no_command_reaches_the_terminal() {
     let sandbox = Sandbox::new();
     let nasty = "\u{1b}[2J\u{202e}evil\u{7}\n\u{9b}31m";
@@ -281,7 +355,7 @@ fn no_command_reaches_the_terminal() {
             "{more:?} {done:?}"
         );
     }
-    let lines = run(&["inspect", b, "--format", "events", "--normalised"]);
+    let lines = run(&["inspect", b, "--format", "events"]);
     assert!(
         !lines
             .out

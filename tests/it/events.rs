@@ -127,19 +127,20 @@ fn findings_of_the_stories_by_hand() {
     let sandbox = Sandbox::new();
     let mut told = String::new();
     for (name, with) in [
-        ("hand-late-abort", None),
-        ("hand-approvals", None),
-        ("hand-ids", None),
-        ("hand-doubled-input", None),
-        ("hand-wire-and-disk", Some("rollout.jsonl")),
-        ("hand-compacted-open-call", None),
-        ("hand-delegate-cut", Some("parent.jsonl")),
-        ("codex-0.8-dead-task", None),
+        ("hand-late-abort", &[][..]),
+        ("hand-approvals", &[]),
+        ("hand-ids", &[]),
+        ("hand-doubled-input", &[]),
+        ("hand-ran-twice", &[]),
+        ("hand-wire-and-disk", &["rollout.jsonl"]),
+        ("hand-compacted-open-call", &[]),
+        ("hand-delegate-cut", &["parent.jsonl", "events.jsonl"]),
+        ("codex-0.8-dead-task", &[]),
     ] {
         let session = story(name, "session.jsonl");
-        let other = with.map(|it| story(name, it));
+        let others: Vec<String> = with.iter().map(|it| story(name, it)).collect();
         let mut arguments = vec!["check", session.as_str()];
-        arguments.extend(other.iter().flat_map(|it| ["--with", it.as_str()]));
+        arguments.extend(others.iter().flat_map(|it| ["--with", it.as_str()]));
         let done = sandbox.run(&arguments);
         assert_eq!(done.status, 0, "{name}");
         told.push_str(&done.out);
@@ -180,6 +181,45 @@ fn a_log_without_times_stands_on_the_clock_of_its_session() {
 }
 
 #[test]
+fn a_log_whose_clock_is_hours_off_is_moved() {
+    let sandbox = Sandbox::new();
+    let rollout = put(
+        &sandbox,
+        "rollout.jsonl",
+        r#"{"timestamp":"2025-08-09T05:33:37.000Z","type":"session_meta","payload":{"id":"0dea4b6a-a74c-4a16-9a41-a61789a2d866","cli_version":"0.45.0","cwd":"/w"}}
+{"timestamp":"2025-08-09T05:33:40.050Z","type":"response_item","payload":{"type":"message","role":"user","content":[{"type":"input_text","text":"go"}]}}
+{"timestamp":"2025-08-09T05:33:41.150Z","type":"event_msg","payload":{"type":"turn_aborted","reason":"interrupted"}}
+"#,
+    );
+    let tui = put(&sandbox, "tui.jsonl", TUI);
+    let inspect = |log: &str| {
+        let arguments = ["inspect", &rollout, "--with", log, "--format", "json"];
+        sandbox.run(&arguments).json()
+    };
+    let document = inspect(&tui);
+    assert_eq!(document["files"][1]["clock"], "shifted");
+    // five hours earlier by its own clock; now the interrupt stands between the message and the abort
+    let arguments = ["inspect", &rollout, "--with", &tui, "--format", "text"];
+    let transcript = sandbox.run(&arguments).out;
+    let at = |line: &str| {
+        transcript
+            .find(line)
+            .unwrap_or_else(|| panic!("{line}: {transcript}"))
+    };
+    assert!(
+        at(" 1:2 ") < at(" 2:7 ") && at(" 2:7 ") < at(" 1:3 "),
+        "{transcript}"
+    );
+    // a clock that is seconds off is left alone
+    let near = put(
+        &sandbox,
+        "near.jsonl",
+        &TUI.replace("2025-08-09T00:", "2025-08-09T05:"),
+    );
+    assert_eq!(inspect(&near)["files"][1]["clock"], "own");
+}
+
+#[test]
 fn interrupts_and_questions_of_the_real_app_server_have_their_answers() {
     let sandbox = Sandbox::new();
     let mut told = Vec::new();
@@ -189,6 +229,8 @@ fn interrupts_and_questions_of_the_real_app_server_have_their_answers() {
         "in-question",
         "steered",
         "sub-agent",
+        "replaced",
+        "in-review",
     ] {
         let file = story(&format!("codex-0.169-app-server-{name}"), "session.jsonl");
         let document = sandbox.run(&["inspect", &file, "--format", "json"]).json();
@@ -204,6 +246,189 @@ fn interrupts_and_questions_of_the_real_app_server_have_their_answers() {
         }
     }
     insta::assert_snapshot!(told.join("\n"));
+}
+
+/// The two recordings of a thread whose client was killed between wire and disk, and its rollout.
+fn killed(sandbox: &Sandbox) -> [String; 3] {
+    let thread = "01a1fed0-0000-7000-8000-000000000000";
+    let session = |minute: u32| {
+        format!(
+            r#"{{"kind":"session","format":1,"id":"01a1fed2-0000-7000-8000-00000000000{minute}","created_at":"2026-11-21T12:0{minute}:00.000Z","recorder":"by hand"}}"#
+        )
+    };
+    let request = |items: &str| {
+        format!(
+            r#"{{"kind":"request","exchange":1,"at_us":3,"transport":"http","method":"POST","path":"/v1/responses","headers":[["thread-id","{thread}"]],"body":{{"model":"m","store":false,"stream":true,"input":[{items}]}}}}
+{{"kind":"response","exchange":1,"at_us":4,"status":200,"headers":[["content-type","text/event-stream"]]}}"#
+        )
+    };
+    let user = |text: &str| {
+        format!(
+            r#"{{"type":"message","role":"user","content":[{{"type":"input_text","text":"{text}"}}]}}"#
+        )
+    };
+    let done = |item: &str| {
+        let data = format!(
+            "event: response.output_item.done\ndata: {{\"type\":\"response.output_item.done\",\"output_index\":0,\"item\":{item}}}\n\nevent: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":{{\"id\":\"resp_1\",\"status\":\"completed\",\"output\":[]}}}}\n\n"
+        );
+        format!(
+            "{{\"kind\":\"chunk\",\"exchange\":1,\"at_us\":5,\"text\":{}}}\n{{\"kind\":\"end\",\"exchange\":1,\"at_us\":6,\"cause\":\"complete\"}}",
+            serde_json::to_string(&data).unwrap()
+        )
+    };
+    let call = r#"{"type":"function_call","name":"shell","call_id":"call_K","arguments":"{}"}"#;
+    let text = r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"Done."}]}"#;
+    let line = |value: &str| {
+        format!(
+            r#"{{"timestamp":"2026-11-21T12:00:00.000Z","type":"response_item","payload":{value}}}"#
+        )
+    };
+    let first = [session(0), request(&user("begin")), done(call)].join("\n");
+    let both = format!("{},{}", user("begin"), user("go on"));
+    let second = [session(5), request(&both), done(text)].join("\n");
+    let meta = format!(
+        r#"{{"timestamp":"2026-11-21T12:00:00.000Z","type":"session_meta","payload":{{"id":"{thread}","timestamp":"2026-11-21T12:00:00.000Z","cwd":"/w","originator":"codex_exec","cli_version":"0.45.0"}}}}"#
+    );
+    let rollout = [meta, line(&user("begin")), line(&user("go on")), line(text)].join("\n");
+    [
+        put(sandbox, "1.jsonl", &first),
+        put(sandbox, "2.jsonl", &second),
+        put(sandbox, "rollout.jsonl", &rollout),
+    ]
+}
+
+#[test]
+fn what_a_killed_client_left_off_the_disk_is_found_whichever_file_comes_first() {
+    let sandbox = Sandbox::new();
+    let files = killed(&sandbox);
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        let [own, a, b] = order.map(|it| files[it].as_str());
+        let done = sandbox.run(&["check", own, "--with", a, "--with", b, "--format", "json"]);
+        let document = done.json();
+        let found: Vec<&Value> = document["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|it| it["rule"] == "not_on_disk")
+            .collect();
+        assert_eq!(found.len(), 1, "{order:?}");
+        assert_eq!(found[0]["severity"], "warning", "{order:?}");
+        assert_eq!(found[0]["call_id"], "call_K");
+        assert_eq!(found[0]["path"], files[0], "{order:?}");
+        assert_eq!(found[0]["also"][0]["path"], files[2], "{order:?}");
+    }
+    // without what came after, nobody has gone on without it yet
+    let done = sandbox.run(&["check", &files[0], "--with", &files[2]]);
+    assert!(
+        done.out.contains("info[not_on_disk]"),
+        "{} {}",
+        done.out,
+        done.err
+    );
+}
+
+/// Takes lines out of a story, or moves and repeats them, and says what `check` finds then.
+fn changed(
+    sandbox: &Sandbox,
+    name: &str,
+    change: impl FnOnce(Vec<&str>) -> Vec<&str>,
+) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(story(name, "session.jsonl")).unwrap();
+    let lines = change(text.lines().collect());
+    let path = put(sandbox, "changed.jsonl", &(lines.join("\n") + "\n"));
+    let document = sandbox.run(&["check", &path, "--format", "json"]).json();
+    let found = document["findings"].as_array().unwrap().iter();
+    found
+        .map(|it| {
+            let word = |key: &str| it[key].as_str().unwrap().to_owned();
+            (word("rule"), word("severity"))
+        })
+        .collect()
+}
+
+fn holds(found: &[(String, String)], rule: &str, severity: &str) -> bool {
+    found.iter().any(|it| it.0 == rule && it.1 == severity)
+}
+
+#[test]
+fn a_log_in_which_something_is_missing_is_told_so() {
+    let sandbox = Sandbox::new();
+    // no end of the interrupted turn, on either side
+    let found = changed(&sandbox, "codex-0.169-app-server-in-question", |lines| {
+        let mut lines: Vec<&str> = lines
+            .into_iter()
+            .filter(|it| !it.contains("turn/completed") || !it.contains("\"interrupted\""))
+            .collect();
+        lines.truncate(
+            lines
+                .iter()
+                .rposition(|it| it.contains("turn/start"))
+                .unwrap(),
+        );
+        lines
+    });
+    assert!(
+        holds(&found, "unanswered_interrupt", "warning"),
+        "{found:?}"
+    );
+    // the answer of the driver is lost
+    let found = changed(&sandbox, "codex-0.169-app-server-in-approval", |lines| {
+        lines
+            .into_iter()
+            .filter(|it| {
+                !it.contains("\"decision\"")
+                    && !it.contains("serverRequest/resolved")
+                    && !(it.contains("turn/completed") && it.contains("\"completed\""))
+                    && !it.contains("\"task_complete\"")
+            })
+            .collect()
+    });
+    assert!(holds(&found, "unanswered_approval", "warning"), "{found:?}");
+    // a tool begins twice
+    let found = changed(&sandbox, "codex-0.169-app-server-in-tool", |lines| {
+        let mut lines = lines;
+        let at = lines
+            .iter()
+            .position(|it| it.contains("item/started") && it.contains("commandExecution"));
+        let at = at.unwrap();
+        lines.insert(at + 1, lines[at]);
+        lines
+    });
+    assert!(holds(&found, "ran_twice", "warning"), "{found:?}");
+    // the end of the first turn comes behind the beginning of the next
+    let found = changed(&sandbox, "codex-0.169-app-server-in-tool", |lines| {
+        let mut lines = lines;
+        let end = lines
+            .iter()
+            .position(|it| it.contains("turn/completed"))
+            .unwrap();
+        let line = lines.remove(end);
+        let next = lines
+            .iter()
+            .rposition(|it| it.contains("turn/started"))
+            .unwrap();
+        lines.insert(next + 1, line);
+        lines
+    });
+    assert!(
+        holds(&found, "unanswered_interrupt", "warning"),
+        "{found:?}"
+    );
+    assert!(holds(&found, "stale_event", "warning"), "{found:?}");
+    // the rollout loses a call
+    let found = changed(&sandbox, "codex-0.169-app-server-in-tool", |lines| {
+        let call =
+            |it: &&str| it.contains("\"kind\":\"rollout\"") && it.contains("\"function_call\"");
+        lines.into_iter().filter(|it| !call(it)).collect()
+    });
+    assert!(holds(&found, "not_on_disk", "warning"), "{found:?}");
 }
 
 #[test]

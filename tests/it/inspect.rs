@@ -96,7 +96,13 @@ fn events_are_the_same_wherever_and_whenever() {
         std::fs::write(&path, conversation(at_us, call, response, thread, piece)).unwrap();
         printed.push(
             sandbox
-                .run(&["inspect", path.to_str().unwrap(), "--format", "events"])
+                .run(&[
+                    "inspect",
+                    path.to_str().unwrap(),
+                    "--format",
+                    "events",
+                    "--entries",
+                ])
                 .text(),
         );
     }

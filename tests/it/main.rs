@@ -20,6 +20,7 @@ mod cli;
 #[cfg(unix)]
 mod client;
 mod convert;
+mod converted;
 mod corpus;
 mod diff;
 mod events;

@@ -117,6 +117,8 @@ fn the_mock_refuses_what_was_refused() {
     let sandbox = Sandbox::new();
     let done = sandbox.run(&[STORY, "--target", &url]);
     assert_snapshot!(sandbox.shown(&done).replace(&url, "[URL]"));
+    let other = sandbox.run(&[STORY, "--target", &url, "--model", "another"]);
+    assert_eq!(other.out.matches("other model").count(), 2, "{other:?}");
     let json = replay(&url, &[]);
     assert_eq!(json.json()["sessions"][0]["target"], url);
     assert_eq!(run(&json)["verdict"], "refused");
@@ -245,6 +247,178 @@ fn what_is_no_word_of_the_contract_is_failed() {
 }
 
 #[test]
+fn a_refusal_in_a_stream_under_its_own_status_is_one() {
+    let wire = Wire::new();
+    let inner = MISSING.replace('\n', "").replace("  ", "");
+    wire.all(ResponseTemplate::new(400).set_body_raw(
+        format!("event: error\ndata: {inner}\n\ndata: [DONE]\n\n"),
+        "text/event-stream",
+    ));
+    let done = replay(&wire.url(), &["--max-requests", "1"]);
+    assert_eq!(run(&done)["verdict"], "refused", "{done:?}");
+    assert_eq!(request(&done, 0)["refusal"]["call_id"], "call_A");
+    assert_eq!(
+        run(&done)["note"],
+        "only the first request was sent (--max-requests)"
+    );
+}
+
+#[test]
+fn a_redirection_is_told_and_not_followed() {
+    let wire = Wire::new();
+    wire.all(ResponseTemplate::new(307).insert_header("location", "http://127.0.0.1:9/elsewhere"));
+    let done = replay(&wire.url(), &[]);
+    assert_eq!(run(&done)["verdict"], "failed", "{done:?}");
+    let why = request(&done, 0)["live"]["failure"].to_string();
+    assert!(
+        why.contains("not followed: http://127.0.0.1:9/elsewhere"),
+        "{why}"
+    );
+}
+
+#[test]
+fn where_no_answer_can_come_no_more_is_sent() {
+    for (status, body) in [
+        (401, r#"{"error":{"message":"Incorrect API key provided"}}"#),
+        (404, "404 page not found"),
+    ] {
+        let wire = Wire::new();
+        wire.all(ResponseTemplate::new(status).set_body_string(body));
+        let done = replay(&wire.url(), &[]);
+        assert_eq!(run(&done)["verdict"], "failed", "{done:?}");
+        assert_eq!(wire.requests().len(), 1, "{status}");
+        assert_eq!(request(&done, 1)["outcome"], "unknown");
+        let note = request(&done, 2)["live"]["note"].to_string();
+        assert!(
+            note.contains(&format!("was answered with {status}")),
+            "{note}"
+        );
+    }
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let done = replay(&format!("http://{port}/v1"), &["--retries", "1"]);
+    assert_eq!(run(&done)["verdict"], "failed", "{done:?}");
+    assert_eq!(done.status, 4);
+    assert_eq!(run(&done)["score"]["requests_sent"], 2);
+    // one for which this was too large may answer the next
+    let wire = Wire::new();
+    wire.mount(
+        Mock::given(method("POST"))
+            .respond_with(ResponseTemplate::new(413))
+            .up_to_n_times(1),
+    );
+    wire.all(streamed("resp_1"));
+    let done = replay(&wire.url(), &[]);
+    assert_eq!(request(&done, 1)["outcome"], "accepted", "{done:?}");
+    // and so may one that has too much to do
+    let wire = Wire::new();
+    wire.mount(
+        Mock::given(method("POST"))
+            .respond_with(ResponseTemplate::new(503))
+            .up_to_n_times(1),
+    );
+    wire.all(streamed("resp_1"));
+    let done = replay(&wire.url(), &["--retries", "0"]);
+    assert_eq!(request(&done, 0)["outcome"], "failed");
+    assert_eq!(request(&done, 1)["outcome"], "accepted", "{done:?}");
+}
+
+#[test]
+fn what_stays_on_this_machine_goes_through_no_proxy() {
+    let served = Served::new(Settings::default());
+    let url = format!("http://{}/v1", served.address());
+    let other = Wire::new();
+    other.all(ResponseTemplate::new(200));
+    let sandbox = Sandbox::new();
+    for transport in ["http", "websocket"] {
+        let done = sandbox
+            .command(&[
+                STORY,
+                "--target",
+                &url,
+                "--transport",
+                transport,
+                "--retries",
+                "0",
+            ])
+            .env("HTTP_PROXY", other.server.uri())
+            .env("http_proxy", other.server.uri())
+            .env("ALL_PROXY", other.server.uri())
+            .current_dir(crate::support::root())
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(1), "{transport} {done:?}");
+    }
+    assert!(other.requests().is_empty());
+}
+
+#[test]
+fn warm_ups_that_http_has_none_of_are_not_called_accepted() {
+    let served = Served::new(Settings::default());
+    let url = format!("http://{}/v1", served.address());
+    let sandbox = Sandbox::new();
+    let session = "rollouts/codex-0.169-websocket/session.jsonl";
+    let arguments = [session, "--target", &url, "--transport", "http"];
+    let text = sandbox.run(&arguments);
+    assert_eq!(text.status, 0, "{text:?}");
+    assert_eq!(text.out.matches("not sent").count(), 5, "{text:?}");
+    let json = sandbox.run(&[&arguments[..], &["--format", "json"]].concat());
+    assert_eq!(request(&json, 0)["outcome"], "unknown");
+    assert_eq!(request(&json, 1)["outcome"], "accepted");
+    assert_eq!(run(&json)["verdict"], "clean");
+    assert_eq!(run(&json)["score"]["requests_sent"], 6);
+}
+
+#[test]
+fn a_client_that_left_before_the_first_event_is_left_there_too() {
+    let served = Served::new(Settings {
+        script: Some(
+            Script::read(r#"{"otherwise":{"message":"a b c d e f g h"}}"#).unwrap_or_default(),
+        ),
+        latency: Duration::from_millis(1),
+        ..Settings::default()
+    });
+    let url = format!("http://{}/v1", served.address());
+    let sandbox = Sandbox::new();
+    let session = sandbox.write(
+        "left.jsonl",
+        concat!(
+            r#"{"kind":"session","format":1,"id":"x","created_at":"2026-11-20T20:00:00.000Z","recorder":"replay 0.1.0","command":[],"upstream":"http://there/v1"}"#,
+            "\n",
+            r#"{"kind":"request","exchange":1,"at_us":0,"transport":"http","http":"1.1","method":"POST","path":"/v1/responses","headers":[],"body":{"model":"m","stream":true,"input":[{"role":"user","content":"hi"}]}}"#,
+            "\n",
+            r#"{"kind":"end","exchange":1,"at_us":5,"cause":"client_closed"}"#,
+            "\n",
+        ),
+    );
+    let again = sandbox.path().join("again.jsonl");
+    let done = sandbox.run(&[
+        session.to_str().unwrap(),
+        "--target",
+        &url,
+        "--speed",
+        "100",
+        "-o",
+        again.to_str().unwrap(),
+        "--format",
+        "json",
+    ]);
+    let left = request(&done, 0);
+    assert!(
+        left["live"]["note"].to_string().contains("hung up"),
+        "{done:?}"
+    );
+    let recorded = std::fs::read_to_string(&again).unwrap();
+    let end = recorded
+        .lines()
+        .find(|line| line.starts_with("{\"kind\":\"end\""))
+        .unwrap();
+    assert!(end.contains("client_closed"), "{end}");
+}
+
+#[test]
 fn a_429_is_waited_for_as_long_as_it_says_and_then_it_goes_on() {
     let wire = Wire::new();
     wire.mount(
@@ -288,6 +462,26 @@ fn another_end_of_an_answer_is_a_divergence() {
         json!({"what": "end", "recorded": "completed", "now": "incomplete"})
     );
     assert_eq!(done.status, 1);
+}
+
+#[test]
+fn a_response_that_fails_is_no_acceptance_of_what_was_refused() {
+    let wire = Wire::new();
+    let events = stream("resp_1", &[]).replace("response.completed", "response.failed").replace(
+        "\"status\":\"completed\"",
+        "\"status\":\"failed\",\"error\":{\"code\":\"invalid_prompt\",\"message\":\"the history cannot be used\"}",
+    );
+    wire.all(ResponseTemplate::new(200).set_body_raw(events, "text/event-stream"));
+    for strategy in ["none", "full-history"] {
+        let done = replay(&wire.url(), &["--recover", strategy]);
+        // recorded as completed: another end
+        assert_eq!(request(&done, 0)["first_divergence"]["what"], "end");
+        // recorded as refused, or changed since
+        assert_eq!(request(&done, 2)["outcome"], "failed", "{done:?}");
+        let why = request(&done, 2)["live"]["failure"].to_string();
+        assert!(why.contains("the history cannot be used"), "{why}");
+        assert_eq!(run(&done)["verdict"], "failed");
+    }
 }
 
 /// A server that writes these bytes to each client and then does with the connection what is said.
@@ -687,6 +881,29 @@ fn wrong_usage_says_what_is_right() {
             "0",
         ],
         &[STORY, "--follow"],
+        &[
+            STORY,
+            "--target",
+            "http://127.0.0.1:1/v1",
+            "--max-requests",
+            "0",
+        ],
+        &[STORY, "--target", "http://127.0.0.1:1/v1", "--model", ""],
+        &[
+            STORY,
+            "--target",
+            "http://127.0.0.1:1/v1",
+            "-o",
+            STORY,
+            "--force",
+        ],
+        &[
+            STORY,
+            "--target",
+            "http://127.0.0.1:1/v1",
+            "--write-story",
+            "x",
+        ],
         &[
             STORY,
             "--target",

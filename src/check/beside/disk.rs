@@ -1,10 +1,11 @@
 //! Where the wire, the disk and the client's log disagree, and what a compaction, a resume or a shutdown left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::{Elsewhere, Named, Source};
 use crate::check::finding::{Finding, Rule, Severity};
-use crate::events::{How, What, canonical};
+use crate::events::{What, canonical};
 use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::ledger::Ledger;
 use crate::rollout::Step;
@@ -142,7 +143,14 @@ pub(super) fn finished(
             continue;
         }
         // copied or killed while it ran: the line may have been about to come
-        let severity = if call.cause == Cause::InFlight {
+        let on_disk = || {
+            disks
+                .values()
+                .any(|disk| disk.calls.contains_key(items.call_id(call.call)))
+        };
+        let pending =
+            call.cause == Cause::InFlight || call.cause == Cause::InterruptedAtEnd && !on_disk();
+        let severity = if pending {
             Severity::Info
         } else {
             Severity::Warning
@@ -188,15 +196,28 @@ struct Disk {
     /// Calls and outputs by id: their lines.
     calls: BTreeMap<String, (Option<String>, LineNo)>,
     outputs: BTreeMap<String, (Option<String>, LineNo)>,
+    /// The last line on file.
+    last: Option<(Option<String>, LineNo)>,
     /// Whether the first line of the rollout is among what is on file.
     whole: bool,
+}
+
+/// The sessions with their paths, recordings in the order in which they were begun, then rollouts.
+fn in_time<'a>(session: &'a Session, others: &[Named<'a>]) -> Vec<(Option<&'a str>, &'a Session)> {
+    let own = std::iter::once((None, session));
+    let others = others.iter().map(|it| (Some(it.name), it.session));
+    let mut all: Vec<_> = own.chain(others).collect();
+    all.sort_by_key(|(_, it)| match it {
+        Session::Recording(recording) => (false, recording.header.created_at.clone()),
+        Session::Rollout(_) => (true, None),
+    });
+    all
 }
 
 /// What stands on disk, by canonical thread id.
 fn disks(session: &Session, others: &[Named<'_>]) -> BTreeMap<String, Disk> {
     let mut disks: BTreeMap<String, Disk> = BTreeMap::new();
-    let own = std::iter::once((None, session));
-    for (path, session) in own.chain(others.iter().map(|it| (Some(it.name), it.session))) {
+    for (path, session) in in_time(session, others) {
         match session {
             Session::Rollout(rollout) => {
                 let Some(thread) = rollout.meta.thread_id.as_deref() else {
@@ -204,6 +225,7 @@ fn disks(session: &Session, others: &[Named<'_>]) -> BTreeMap<String, Disk> {
                 };
                 let disk = disks.entry(canonical(thread).into_owned()).or_default();
                 disk.whole = !rollout.incomplete;
+                disk.last = Some((path.map(str::to_owned), rollout.lines));
                 for at in 0..rollout.items.len() as u32 {
                     let item = rollout.items.get(ItemIndex(at));
                     let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
@@ -221,13 +243,17 @@ fn disks(session: &Session, others: &[Named<'_>]) -> BTreeMap<String, Disk> {
             Session::Recording(recording) => {
                 let log = &recording.events;
                 for event in log.events.iter().filter(|it| it.stream > 0) {
-                    let (Some(thread), Some(call)) = (event.thread, event.call) else {
+                    let Some(thread) = event.thread else {
                         continue;
                     };
                     let thread = log.text(thread).to_owned();
                     let disk = disks.entry(thread).or_default();
                     disk.whole = true;
                     let place = (path.map(str::to_owned), event.line);
+                    disk.last = Some(place.clone());
+                    let Some(call) = event.call else {
+                        continue;
+                    };
                     let id = log.text(call).to_owned();
                     match event.what {
                         What::CallWritten => {
@@ -251,32 +277,53 @@ pub(super) fn disagree(session: &Session, others: &[Named<'_>], found: &mut Vec<
     if disks.is_empty() {
         return;
     }
-    let own = std::iter::once((None, session));
-    for (path, session) in own.chain(others.iter().map(|it| (Some(it.name), it.session))) {
+    let mut wires: BTreeMap<String, Wire> = BTreeMap::new();
+    // a conversation may go on in the recording of another process
+    for (path, session) in in_time(session, others) {
         let Session::Recording(recording) = session else {
             continue;
         };
         for (number, lane) in recording.lanes.iter().enumerate() {
-            if let Some(disk) = disks.get(&*canonical(&lane.name)).filter(|it| it.whole) {
-                of_lane(recording, number as u32, disk, path, found);
+            let thread = canonical(&lane.name).into_owned();
+            if disks.get(&thread).is_some_and(|it| it.whole) {
+                let wire = wires.entry(thread).or_default();
+                wire.add(path, recording, number as u32);
             }
+        }
+    }
+    for (thread, wire) in &wires {
+        if let Some(disk) = disks.get(thread) {
+            of_thread(wire, disk, found);
         }
     }
 }
 
-/// What went over the wire in one lane.
+/// A place on the wire.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    path: Option<&'a str>,
+    line: LineNo,
+    /// The lane, where it is one of the session's own.
+    lane: u32,
+    /// How many exchanges of the thread stood before it, it included.
+    exchange: usize,
+    /// Whether a text says that it was made up.
+    made_up: bool,
+}
+
+/// What went over the wire in one thread.
 #[derive(Default)]
-struct Wire {
-    /// Calls that came whole: the line of their exchange, and how many exchanges of the lane stood before it.
-    calls: BTreeMap<CallKey, (LineNo, usize)>,
-    /// Outputs that were sent: the line of the first request, and whether the text says that it was made up.
-    outputs: BTreeMap<CallKey, (LineNo, bool)>,
+struct Wire<'a> {
+    /// Calls that came whole.
+    calls: BTreeMap<&'a str, Place<'a>>,
+    /// Outputs that were sent, at the first request that carries them.
+    outputs: BTreeMap<&'a str, Place<'a>>,
     exchanges: usize,
 }
 
-impl Wire {
-    fn of(recording: &Recording, lane: u32) -> Self {
-        let mut wire = Self::default();
+impl<'a> Wire<'a> {
+    fn add(&mut self, path: Option<&'a str>, recording: &'a Recording, lane: u32) {
+        let items: &Items = &recording.items;
         let mut nodes = BTreeSet::new();
         for exchange in &recording.exchanges {
             if exchange.lane != lane
@@ -285,79 +332,91 @@ impl Wire {
             {
                 continue;
             }
-            wire.exchanges += 1;
+            self.exchanges += 1;
+            let place = |line, made_up| Place {
+                path,
+                line,
+                lane: if path.is_none() { lane } else { 0 },
+                exchange: self.exchanges,
+                made_up,
+            };
             // a request shares its beginning with those before it
             let mut node = exchange.request.input;
             while nodes.insert(node)
                 && let Some((before, index)) = recording.tree.pop(node)
             {
                 node = before;
-                let item = recording.items.get(index);
+                let item = items.get(index);
                 let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
                     continue;
                 };
                 if item.kind.is_output() {
-                    let made_up = item.flags.has(Flags::ABORTED);
-                    wire.outputs.entry(call).or_insert((exchange.line, made_up));
+                    let place = place(exchange.line, item.flags.has(Flags::ABORTED));
+                    self.outputs.entry(items.call_id(call)).or_insert(place);
                 }
             }
             for &index in &exchange.answer.done {
-                let item = recording.items.get(index);
+                let item = items.get(index);
                 let Some((item, call)) = item.and_then(|it| Some((it, it.call?))) else {
                     continue;
                 };
                 if item.kind.is_call() {
-                    let place = (item.line.max(exchange.line), wire.exchanges);
-                    wire.calls.entry(call).or_insert(place);
+                    let place = place(item.line.max(exchange.line), false);
+                    self.calls.entry(items.call_id(call)).or_insert(place);
                 }
             }
         }
-        wire
+    }
+
+    /// Whether the conversation went on behind a place.
+    fn goes_on(&self, place: &Place<'_>) -> bool {
+        self.exchanges > place.exchange
     }
 }
 
-fn of_lane(
-    recording: &Recording,
-    lane: u32,
-    disk: &Disk,
-    path: Option<&str>,
-    found: &mut Vec<Finding>,
-) {
-    let items: &Items = &recording.items;
-    let wire = Wire::of(recording, lane);
-    let mut add = |rule, severity, place: (Option<&str>, LineNo), id: &str, message, also| {
-        let mut finding = Finding::new(rule, severity, lane, place.1);
-        finding.path = place.0.map(Into::into);
+fn of_thread(wire: &Wire<'_>, disk: &Disk, found: &mut Vec<Finding>) {
+    let mut add = |rule, severity, (path, line, lane), id: &str, message, also| {
+        let mut finding = Finding::new(rule, severity, lane, line);
+        finding.path = path;
         finding.call_id = Some(id.into());
         finding.message = message;
         finding.also = also;
         found.push(finding);
     };
-    let last = disk.calls.values().chain(disk.outputs.values());
-    // the last line on disk that tells of a call: by then the file was written
-    let last = last.max_by_key(|(_, line)| *line).cloned();
-    for (&call, &(line, number)) in &wire.calls {
-        let id = items.call_id(call);
-        let goes_on = wire.exchanges > number;
-        if !disk.calls.contains_key(id) && goes_on {
-            let also = last
-                .iter()
-                .map(|(file, line)| elsewhere(file.as_deref(), *line));
-            let message = format!(
+    let on_wire = |it: &Place<'_>| (it.path.map(Box::from), it.line, it.lane);
+    for (&id, place) in &wire.calls {
+        if disk.calls.contains_key(id) {
+            continue;
+        }
+        // a disk that holds the output has lost the call
+        let last = disk.last.as_ref();
+        let also = disk
+            .outputs
+            .get(id)
+            .or(last)
+            .iter()
+            .map(|(file, line)| elsewhere(file.as_deref(), *line))
+            .collect();
+        let (severity, message) = if wire.goes_on(place) {
+            let what = format!(
                 "{id} came over the wire, and the conversation went on, but no line of the rollout holds it"
             );
-            add(
-                Rule::NotOnDisk,
-                Severity::Warning,
-                (path, line),
-                id,
-                message,
-                also.collect(),
+            (Severity::Warning, what)
+        } else {
+            let what = format!(
+                "{id} came over the wire last, and no line of the rollout holds it: whoever takes the thread up again does not know of it"
             );
+            (Severity::Info, what)
+        };
+        let mut message: String = message;
+        if let Some((file, line)) = last
+            && file.as_deref() == place.path
+        {
+            let _ = write!(message, " (it is on file up to line {line})");
         }
+        add(Rule::NotOnDisk, severity, on_wire(place), id, message, also);
     }
-    for (&call, &(line, made_up)) in &wire.outputs {
-        let id = items.call_id(call);
+    for (&id, place) in &wire.outputs {
         // whose call is not on disk either is told above, or is older than the file
         let Some((file, at)) = disk.calls.get(id) else {
             continue;
@@ -366,7 +425,7 @@ fn of_lane(
             continue;
         }
         let also = vec![elsewhere(file.as_deref(), *at)];
-        let (severity, message) = if made_up {
+        let (severity, message) = if place.made_up {
             let what = format!(
                 "the output of {id} was made up while sending; the rollout holds the call alone"
             );
@@ -375,91 +434,27 @@ fn of_lane(
             let what = format!("the output of {id} was sent, but no line of the rollout holds it");
             (Severity::Warning, what)
         };
-        add(Rule::NotOnDisk, severity, (path, line), id, message, also);
+        add(Rule::NotOnDisk, severity, on_wire(place), id, message, also);
     }
-    let by_id: BTreeMap<&str, (CallKey, LineNo, usize)> = wire
-        .calls
-        .iter()
-        .map(|(call, (line, number))| (items.call_id(*call), (*call, *line, *number)))
-        .collect();
     for (id, (file, at)) in &disk.outputs {
-        let Some(&(call, line, number)) = by_id.get(id.as_str()) else {
+        let Some(place) = wire.calls.get(id.as_str()) else {
             continue;
         };
-        let other = items.same_id(call);
-        let sent = std::iter::once(call)
-            .chain(other)
-            .any(|it| wire.outputs.contains_key(&it));
-        if sent || wire.exchanges <= number {
+        if wire.outputs.contains_key(id.as_str()) || !wire.goes_on(place) {
             continue;
         }
         let message =
             format!("the rollout holds an output of {id}, but no later request carries it");
-        let also = vec![elsewhere(path, line)];
+        let also = vec![elsewhere(place.path, place.line)];
+        let file = file.as_deref().map(Box::from);
+        let lane = if file.is_none() { place.lane } else { 0 };
         add(
             Rule::NotSent,
             Severity::Warning,
-            (file.as_deref(), *at),
+            (file, *at, lane),
             id,
             message,
             also,
         );
-    }
-}
-
-/// `delegate_cut`: a sub-agent whose rollout ends inside of a turn, while the turn of its parent was aborted.
-///
-/// A parent that is interrupted tells its delegates to stop and listens to them for 500 ms, no longer (codex #5572).
-pub(super) fn delegates(
-    session: &Session,
-    others: &[Named<'_>],
-    sources: &[Source<'_>],
-    found: &mut Vec<Finding>,
-) {
-    let sessions = || std::iter::once(session).chain(others.iter().map(|it| it.session));
-    let thread = |it: &Session| match it {
-        Session::Rollout(rollout) => rollout
-            .meta
-            .thread_id
-            .as_deref()
-            .map(|id| canonical(id).into_owned()),
-        Session::Recording(_) => None,
-    };
-    let by_thread: BTreeMap<String, usize> = sessions()
-        .enumerate()
-        .filter_map(|(at, it)| Some((thread(it)?, at)))
-        .collect();
-    for (at, child) in sessions().enumerate() {
-        let Session::Rollout(rollout) = child else {
-            continue;
-        };
-        let parent = rollout.meta.parent_thread.as_deref();
-        let parent = parent.and_then(|id| by_thread.get(&*canonical(id)));
-        let (Some(own), Some(parent)) = (sources.get(at), parent.and_then(|at| sources.get(*at)))
-        else {
-            continue;
-        };
-        let Some(turn) = own.story.turns.last().filter(|it| it.ended.is_none()) else {
-            continue;
-        };
-        let Some(began) = turn.started.and_then(|it| own.log.events.get(it)) else {
-            continue;
-        };
-        let abort = parent.story.turns.iter().rev().find_map(|turn| {
-            let (ended, How::Aborted(_)) = turn.ended.zip(turn.how)? else {
-                return None;
-            };
-            let event = parent.log.events.get(ended)?;
-            (event.time()? >= began.time()?).then_some(ended)
-        });
-        let Some(abort) = abort else { continue };
-        let last = own.log.events.len().saturating_sub(1);
-        let message = format!(
-            "the sub-agent's rollout ends inside of a turn; its parent's turn was aborted at line {}, and listens to it for 500 ms at most",
-            parent.line(abort)
-        );
-        let mut finding = own.at(Rule::DelegateCut, Severity::Info, last, message);
-        finding.also = vec![parent.place(abort)];
-        found.push(finding);
     }
 }

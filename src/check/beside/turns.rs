@@ -1,21 +1,55 @@
 //! Interrupts, questions, tools and ids, as a client's log tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Source, count};
+use super::{Elsewhere, Source, count};
 use crate::check::finding::{Finding, Rule, Severity};
-use crate::events::{AbortReason, Answerer, Decision, How, ToolKind, What};
+use crate::events::{AbortReason, Answerer, Decision, How, Interrupt, ToolKind, What};
+
+/// Why turns were aborted, by turn, where any source says more than that they were interrupted: the app-server calls
+/// them all so, the rollout of the same thread does not.
+pub(super) type Reasons = BTreeMap<String, (AbortReason, Elsewhere)>;
+
+/// The reasons that are told.
+pub(super) fn reasons(sources: &[Source<'_>]) -> Reasons {
+    let mut reasons = Reasons::new();
+    for source in sources {
+        for (at, event) in source.log.events.iter().enumerate() {
+            let What::TurnEnded(How::Aborted(reason)) = event.what else {
+                continue;
+            };
+            let plain = matches!(reason, AbortReason::Interrupted | AbortReason::Unknown);
+            if let (false, Some(turn)) = (plain, event.turn) {
+                let id = source.log.text(turn).to_owned();
+                reasons.entry(id).or_insert((reason, source.place(at)));
+            }
+        }
+    }
+    reasons
+}
 
 /// `unanswered_interrupt`.
-pub(super) fn interrupts(source: &Source<'_>, found: &mut Vec<Finding>) {
+pub(super) fn interrupts(source: &Source<'_>, reasons: &Reasons, found: &mut Vec<Finding>) {
     let rule = Rule::UnansweredInterrupt;
     let story = &source.story;
     let mut of_end: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let last = source.log.events.len().saturating_sub(1);
+    let wanted: BTreeSet<usize> = story.interrupts.iter().filter_map(|it| it.turn).collect();
+    let turned: BTreeSet<u16> = story
+        .threads
+        .iter()
+        .filter(|it| !it.turns.is_empty())
+        .map(|it| it.stream)
+        .collect();
     for interrupt in &story.interrupts {
         let asked = interrupt.asked;
         let Some(turn) = interrupt.turn.and_then(|it| story.turns.get(it)) else {
+            // whether a turn ran, a log without turns does not tell
+            let stream = source.log.events.get(asked).map(|it| it.stream);
+            if interrupt.accepted != Some(false) && !stream.is_some_and(|it| turned.contains(&it)) {
+                continue;
+            }
             let mut message = "an interrupt while no turn ran: nothing answers it".to_owned();
             if let (Some(answer), Some(false)) = (interrupt.answered, interrupt.accepted) {
                 message = format!(
@@ -69,13 +103,53 @@ pub(super) fn interrupts(source: &Source<'_>, found: &mut Vec<Finding>) {
         if interrupt.accepted != Some(false) {
             of_end.entry(ended).or_default().push(asked);
         }
+        if let Some(refusal) = refused(interrupt, ended) {
+            let message = format!(
+                "the client refuses the interrupt at line {} while its turn runs; the turn {} at line {}",
+                source.line(refusal),
+                match how {
+                    How::Complete => "came to its end by itself",
+                    How::Failed => "failed",
+                    How::Aborted(_) => "was aborted later,",
+                },
+                source.line(ended)
+            );
+            let mut finding = source.at(rule, Severity::Warning, asked, message);
+            finding.also = vec![source.place(refusal), source.place(ended)];
+            found.push(finding);
+            continue;
+        }
+        let mut also = vec![source.place(ended)];
         let message = match how {
-            How::Aborted(AbortReason::Interrupted | AbortReason::Unknown) => continue,
-            How::Aborted(reason) => format!(
-                "the turn was aborted at line {} for another reason ({}); that answers the interrupt too",
-                source.line(ended),
-                reason.name()
-            ),
+            How::Aborted(reason) => {
+                let id = turn.id.map_or("", |it| source.log.text(it));
+                let told = reasons.get(id).filter(|_| !id.is_empty());
+                let plain = matches!(reason, AbortReason::Interrupted | AbortReason::Unknown);
+                let reason = match told {
+                    Some((told, place)) if plain => {
+                        if !also.contains(place) {
+                            also.insert(0, place.clone());
+                        }
+                        *told
+                    }
+                    _ if plain => continue,
+                    _ => reason,
+                };
+                let mut message = format!(
+                    "the turn was aborted at line {} for another reason ({}); that answers the interrupt too",
+                    source.line(ended),
+                    reason.name()
+                );
+                if let Some(next) = unasked(source, &wanted, turn.thread, ended) {
+                    let _ = write!(
+                        message,
+                        ". The next turn was aborted at line {}, and nobody asked for that",
+                        source.line(next)
+                    );
+                    also.push(source.place(next));
+                }
+                message
+            }
             How::Complete | How::Failed => format!(
                 "the interrupt came too late: the turn {} by itself at line {}",
                 if how == How::Failed {
@@ -87,7 +161,7 @@ pub(super) fn interrupts(source: &Source<'_>, found: &mut Vec<Finding>) {
             ),
         };
         let mut finding = source.at(rule, Severity::Info, asked, message);
-        finding.also = vec![source.place(ended)];
+        finding.also = also;
         found.push(finding);
     }
     for (ended, asked) in of_end {
@@ -108,6 +182,35 @@ pub(super) fn interrupts(source: &Source<'_>, found: &mut Vec<Finding>) {
         finding.also = vec![source.place(ended)];
         found.push(finding);
     }
+}
+
+/// The refusal of an interrupt, where it came before the end of its turn.
+fn refused(interrupt: &Interrupt, ended: usize) -> Option<usize> {
+    let refusal = interrupt
+        .answered
+        .filter(|_| interrupt.accepted == Some(false));
+    refusal.filter(|it| *it < ended)
+}
+
+/// The end of a thread's next turn, where that was interrupted although no interrupt was asked for while it ran.
+fn unasked(
+    source: &Source<'_>,
+    wanted: &BTreeSet<usize>,
+    thread: usize,
+    ended: usize,
+) -> Option<usize> {
+    let story = &source.story;
+    let turns = story.threads.get(thread).map_or(&[][..], |it| &it.turns);
+    // the turns of a thread stand in their order
+    let from = turns.partition_point(|it| {
+        let began = story.turns.get(*it).and_then(|it| it.started);
+        began.is_none_or(|it| it <= ended)
+    });
+    let number = *turns.get(from)?;
+    let next = story.turns.get(number)?;
+    let interrupted = next.how == Some(How::Aborted(AbortReason::Interrupted));
+    next.ended
+        .filter(|_| interrupted && !wanted.contains(&number))
 }
 
 /// `stale_event`.

@@ -91,13 +91,13 @@ Examples:
 
 Set aside (--keep NAME compares it; --ignore NAME sets it aside under --strict):
   ids             the spelling of ids, which are compared under one consistent renaming
-  times           created_at, timestamp, duration_ms and the like
+  times           created_at, timestamp, duration_ms and the like; the day in Codex's environment context
   usage           token counts
   metadata        client_metadata and what else clients say about themselves
   headers         headers of requests
   rate-limits     rate limits, as frames and as members
   keep-alives     comments and events that keep a connection alive
-  codex-output    in outputs of Codex tools: 'Chunk ID', wall times, metadata.duration_seconds
+  codex-output    in outputs of Codex tools: chunk ids, wall times, metadata.duration_seconds
   nulls           members that are null
   beside          rollout lines and client events that a recording holds beside the wire
   other-requests  requests that ask for no response

@@ -60,6 +60,9 @@ pub struct SweepArgs {
     /// Fix a policy of the API that is not known (can be repeated; see 'replay --help')
     #[arg(long, value_name = "NAME=VALUE")]
     pub policy: Vec<String>,
+    /// Go by what 'replay probe' found of an endpoint
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
     /// Fail only where this earlier JSON document of a sweep does not
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,

@@ -12,7 +12,7 @@ const HEADING: &str = "A real endpoint";
 #[derive(Debug, Default, Args)]
 pub struct TargetArgs {
     /// Send the requests to this endpoint (a base URL such as http://127.0.0.1:11434/v1) and judge its answers
-    #[arg(long, value_name = "URL", help_heading = HEADING)]
+    #[arg(long, value_name = "URL", conflicts_with = "write_story", help_heading = HEADING)]
     pub target: Option<String>,
     /// The variable that holds the key [default: OPENAI_API_KEY, where it is set]
     #[arg(long, value_name = "NAME", requires = "target", help_heading = HEADING)]

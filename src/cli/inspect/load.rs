@@ -10,7 +10,7 @@ use super::super::captured;
 use super::super::error::CliError;
 use super::super::input::Source;
 use crate::convert::{self, Capture};
-use crate::rollout::reader::maybe_zstd;
+use crate::rollout::reader::maybe_packed;
 use crate::session::writer::Writer;
 use crate::session::{self, Kind, Session};
 use crate::timeline::{self, Timeline};
@@ -23,6 +23,8 @@ pub(in crate::cli) struct Opened {
     file: Plain,
     /// What could not be read of what it was converted from.
     problems: Vec<Problem>,
+    /// Whether its text is not that of the file: it was converted on the way.
+    pub(in crate::cli) is_converted: bool,
 }
 
 /// The plain file.
@@ -93,6 +95,7 @@ impl Opened {
                     source: source.clone(),
                     file: Plain::Copy(shared(copy(text).map_err(failed)?)),
                     problems,
+                    is_converted: true,
                 });
             }
             Source::File(path) => {
@@ -100,16 +103,19 @@ impl Opened {
                 let mut magic = [0; 4];
                 let count = file.read(&mut magic).map_err(failed)?;
                 file.rewind().map_err(failed)?;
-                if magic.get(..count) == Some(&[0x28, 0xb5, 0x2f, 0xfd]) {
+                let is_packed = magic.get(..count).is_some_and(|it| {
+                    it == [0x28, 0xb5, 0x2f, 0xfd] || it.starts_with(&[0x1f, 0x8b, 8])
+                });
+                if is_packed {
                     Plain::Copy(shared(
-                        copy(maybe_zstd(file).map_err(failed)?).map_err(failed)?,
+                        copy(maybe_packed(file).map_err(failed)?).map_err(failed)?,
                     ))
                 } else {
                     Plain::Own(path.clone())
                 }
             }
             Source::Bytes(_) => {
-                let stdin = maybe_zstd(io::stdin().lock()).map_err(failed)?;
+                let stdin = maybe_packed(io::stdin().lock()).map_err(failed)?;
                 Plain::Copy(shared(copy(stdin).map_err(failed)?))
             }
         };
@@ -117,6 +123,7 @@ impl Opened {
             source: source.clone(),
             file: plain,
             problems: Vec::new(),
+            is_converted: false,
         };
         opened
             .open()
@@ -132,7 +139,13 @@ impl Opened {
             source: source.clone(),
             file: Plain::Copy(shared(copy)),
             problems,
+            is_converted: true,
         })
+    }
+
+    /// The file, where it is one.
+    pub(in crate::cli) fn path(&self) -> Option<&std::path::Path> {
+        self.source.path()
     }
 
     /// Its text, to be read at any place.

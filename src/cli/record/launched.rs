@@ -94,6 +94,7 @@ impl Launched {
             Some(EventsChoice::ExecJson) => launch.events = Some(EventSource::ExecJson),
             Some(EventsChoice::Proto) => launch.events = Some(EventSource::Proto),
             Some(EventsChoice::AppServer) => launch.events = Some(EventSource::AppServer),
+            Some(EventsChoice::Mcp) => launch.events = Some(EventSource::Mcp),
             None => {}
         }
         let trouble = Box::new(move |text: &str| {

@@ -14,6 +14,7 @@ use super::super::args::{Format, SweepArgs};
 use super::super::error::CliError;
 use super::super::output::Output;
 use super::{cuts, policies, the_one};
+use crate::report::ci::Case;
 use crate::report::safe;
 use crate::report::sweep::trial as draw;
 use crate::session::Session;
@@ -103,6 +104,10 @@ pub(super) fn run(
     };
     match output.format {
         Format::Json => output.document(&draw::json(&report))?,
+        Format::Junit | Format::Github => {
+            let line = |exchange: u32| line_of(&session, exchange);
+            output.cases("sweep", &Case::tried(&report, &line))?;
+        }
         Format::Markdown => output.data(&draw::markdown(&report))?,
         _ => output.data(&draw::text(&report, output.paint, output.verbose))?,
     }
@@ -115,6 +120,18 @@ pub(super) fn run(
         return Ok(4);
     }
     Ok(status(&results, plan.next.is_some()))
+}
+
+/// The line of an exchange's request.
+fn line_of(session: &Session, exchange: u32) -> Option<u32> {
+    let Session::Recording(recording) = session else {
+        return None;
+    };
+    let mut exchanges = recording.exchanges.iter();
+    exchanges
+        .find(|it| it.number == exchange)
+        .map(|it| it.line)
+        .filter(|line| *line > 0)
 }
 
 /// 1 if the client failed somewhere, 4 if somewhere it could not be judged.

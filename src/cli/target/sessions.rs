@@ -3,6 +3,7 @@
 use super::{Bar, Target, consent, recorded, words};
 use crate::cli::Environment;
 use crate::cli::args::ReplayArgs;
+use crate::cli::convert::is_same;
 use crate::cli::error::CliError;
 use crate::cli::input::Source;
 use crate::cli::output::Output;
@@ -65,6 +66,15 @@ pub(in crate::cli) fn send(
     options: &Options,
     output: &Output,
 ) -> Result<Vec<(Source, SessionReport)>, CliError> {
+    if let Some(out) = &args.target.output {
+        let read = |one: &Ready| one.source.path().is_some_and(|path| is_same(path, out));
+        if ready.iter().any(read) {
+            return Err(
+                CliError::usage(format!("{} is the session itself", out.display()))
+                    .hint("record into another file"),
+            );
+        }
+    }
     let mut all = Forecast::default();
     let mut runs = 0;
     for one in &ready {

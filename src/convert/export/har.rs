@@ -280,6 +280,16 @@ impl<'a> Base<'a> {
         messages.sort_by_key(|(at, _)| *at);
         let last = messages.last().map_or(connection.at_us, |(at, _)| *at);
         let messages: Vec<Value> = messages.into_iter().map(|(_, it)| it).collect();
+        let held = own.iter().filter(|it| matches!(it.body, Body::Bytes(_)));
+        let mut ours = json!({
+            "exchanges": held.map(|it| it.number).collect::<Vec<u32>>(),
+            "at_us": connection.at_us,
+            "end_us": connection.end_us,
+            "end": connection.end,
+        });
+        if let (None, Some(ours)) = (&connection.response_headers, ours.as_object_mut()) {
+            ours.insert("response_headers_held".to_owned(), json!(false));
+        }
         json!({
             "startedDateTime": self.started(connection.at_us),
             "time": in_units(last.saturating_sub(connection.at_us).cast_signed(), 1e3),
@@ -298,7 +308,7 @@ impl<'a> Base<'a> {
                 "statusText": "",
                 "httpVersion": "HTTP/1.1",
                 "cookies": [],
-                "headers": [],
+                "headers": headers(connection.response_headers.as_ref()),
                 "content": {"size": 0, "mimeType": "x-unknown"},
                 "redirectURL": "",
                 "headersSize": -1,
@@ -308,6 +318,7 @@ impl<'a> Base<'a> {
             "timings": {"send": 0, "wait": 0, "receive": 0},
             "_resourceType": "websocket",
             "_webSocketMessages": messages,
+            "_replay": ours,
         })
     }
 }

@@ -1,10 +1,12 @@
 //! Putting a log together, event by event.
 
-use std::collections::{BTreeMap, VecDeque};
+mod questions;
 
-use super::{Ask, Double, Interrupt, Message, Outcome, Run, Stale, Story, Thread, Turn};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{Double, Interrupt, Message, Outcome, Run, Stale, Story, Thread, Turn};
 use crate::events::log::{Event, Id, Log};
-use crate::events::{AskKind, Decision, How, Source, ToolKind, What};
+use crate::events::{How, Source, ToolKind, What};
 
 /// Puts a log together.
 pub(super) fn tell(log: &Log) -> Story {
@@ -37,7 +39,15 @@ struct Teller<'a> {
     /// Messages without an id that no turn has begun with, by stream.
     waiting: BTreeMap<u16, VecDeque<usize>>,
     runs: BTreeMap<(Option<usize>, u16, Id, ToolKind, bool), usize>,
+    /// Streams whose first process is known.
+    began: BTreeSet<u16>,
+    /// The last word of the client, by stream.
+    spoke: BTreeMap<u16, usize>,
     stale: BTreeMap<usize, usize>,
+    /// Streams that tell of turns.
+    turned: BTreeSet<u16>,
+    /// The turn that began last in a rollout.
+    latest: Option<usize>,
     /// Messages that were not shown yet, by thread and text.
     texts: BTreeMap<(usize, Id), VecDeque<usize>>,
 }
@@ -60,7 +70,11 @@ impl<'a> Teller<'a> {
             messages: BTreeMap::new(),
             waiting: BTreeMap::new(),
             runs: BTreeMap::new(),
+            began: BTreeSet::new(),
+            spoke: BTreeMap::new(),
             stale: BTreeMap::new(),
+            turned: BTreeSet::new(),
+            latest: None,
             texts: BTreeMap::new(),
         }
     }
@@ -77,6 +91,20 @@ impl Teller<'_> {
         } else if !matches!(name, "session_configured" | "thread.started" | "initialize") {
             return;
         }
+        // what is submitted before the first process says that it is there was submitted to it
+        if !self.began.insert(stream) {
+            self.forget(event);
+        }
+    }
+
+    /// Forgets the ids of a process that is gone.
+    fn forget(&mut self, event: &Event) {
+        let stream = event.stream;
+        // what stands between its last word and the first of the next was for the next
+        let last = self.spoke.get(&stream).copied().unwrap_or(0);
+        let doubles = &mut self.story.doubles;
+        let tail = doubles.split_off(doubles.partition_point(|it| it.second <= last));
+        doubles.extend(tail.into_iter().filter(|it| it.of != "submission"));
         let keys = (stream, Id(0))..=(stream, Id(u32::MAX));
         let old: Vec<Key> = self
             .submissions
@@ -105,6 +133,9 @@ impl Teller<'_> {
 
     fn take(&mut self, at: usize, event: &Event) {
         self.new_process(event);
+        if !event.inwards {
+            self.spoke.insert(event.stream, at);
+        }
         let thread = self.thread(event);
         let turn = event
             .turn
@@ -133,6 +164,7 @@ impl Teller<'_> {
                     let turn = self.story.turns.get(*it);
                     turn.is_some_and(|it| it.ended.is_none() && it.error.is_none())
                 });
+                let running = running.or_else(|| self.elsewhere(event.stream));
                 // an early client drops a task that has died when it is told to stop
                 if running.is_none()
                     && let Some(thread) = self.story.threads.get_mut(thread)
@@ -185,6 +217,16 @@ impl Teller<'_> {
             What::ToolEnded(kind, _) => self.tool(at, event, turn.or(active), kind, false),
             _ => {}
         }
+    }
+
+    /// The turn that runs by the word of a rollout, for a log that tells of no turns.
+    fn elsewhere(&self, stream: u16) -> Option<usize> {
+        if self.turned.contains(&stream) {
+            return None;
+        }
+        let latest = self.latest?;
+        let turn = self.story.turns.get(latest)?;
+        turn.ended.is_none().then_some(latest)
     }
 
     fn thread(&mut self, event: &Event) -> usize {
@@ -265,6 +307,10 @@ impl Teller<'_> {
             before.overtaken = Some(at);
         }
         let number = self.story.turns.len();
+        self.turned.insert(event.stream);
+        if event.stream > 0 {
+            self.latest = Some(number);
+        }
         if let Some(id) = event.turn {
             if let Some(&known) = self.turns.get(&(thread, id))
                 && let Some(first) = self.story.turns.get(known).and_then(|it| it.started)
@@ -313,6 +359,7 @@ impl Teller<'_> {
         let active = self.story.threads.get(thread).and_then(|it| it.active);
         let number = turn.or(active).unwrap_or_else(|| {
             // the log begins inside of the turn
+            self.turned.insert(event.stream);
             let number = self.story.turns.len();
             self.story.turns.push(Turn {
                 thread,
@@ -437,51 +484,6 @@ impl Teller<'_> {
             && message.outcome == Outcome::Unknown
         {
             message.outcome = Outcome::Shown;
-        }
-    }
-
-    fn asked(
-        &mut self,
-        at: usize,
-        event: &Event,
-        thread: usize,
-        turn: Option<usize>,
-        kind: AskKind,
-    ) {
-        let number = self.story.asks.len();
-        if let Some(id) = event.id {
-            self.asks.insert((event.stream, id), number);
-        }
-        if let Some(call) = event.call {
-            self.by_call.insert((event.stream, call), number);
-        }
-        if let Some(id) = event.turn {
-            self.by_turn.insert((event.stream, id), number);
-        }
-        self.story.asks.push(Ask {
-            asked: at,
-            kind,
-            thread,
-            turn,
-            call: event.call,
-            answered: None,
-            resolved: None,
-        });
-    }
-
-    fn answered(&mut self, at: usize, event: &Event, decision: Decision) {
-        // by the question's own id, else by the call's; early clients answer with the id of the submission
-        let by_id = event.id.and_then(|id| {
-            self.asks
-                .get(&(event.stream, id))
-                .or_else(|| self.by_call.get(&(event.stream, id)))
-        });
-        let by_turn = event
-            .id
-            .and_then(|id| self.by_turn.get(&(event.stream, id)));
-        let found = by_id.or(by_turn).copied();
-        if let Some(ask) = found.and_then(|it| self.story.asks.get_mut(it)) {
-            ask.answered.get_or_insert((at, decision));
         }
     }
 

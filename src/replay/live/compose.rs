@@ -36,6 +36,8 @@ pub struct Composed {
     pub headers: Vec<(String, String)>,
     /// Whether it is the recorded body, byte for byte.
     pub exact: bool,
+    /// Whether it is the recorded body but for its model.
+    pub other_model: bool,
     /// How many items its `input` has.
     pub input_items: u32,
     /// Outputs that were made up.
@@ -215,11 +217,10 @@ impl<'a> Composer<'a> {
             Some(whole) => whole.to_owned(),
             None => body.text(texts.iter().map(AsRef::as_ref), &changes),
         };
+        let as_recorded = !rebuilt && one.origin == Origin::Recorded && changes.drop.is_empty();
         Ok(Composed {
-            exact: !rebuilt
-                && one.origin == Origin::Recorded
-                && changes.set.is_empty()
-                && changes.drop.is_empty(),
+            exact: as_recorded && changes.set.is_empty(),
+            other_model: as_recorded && matches!(changes.set.as_slice(), [("model", _)]),
             headers: body.headers.clone(),
             text,
             input_items,

@@ -7,7 +7,7 @@ use super::attempts::Purse;
 use super::compose::{Answer, Composed, Composer};
 use super::follow::Follow;
 use super::socket::{self, NoSocket, Socket};
-use super::word::{self, Refused, Word};
+use super::word::{self, Again, Refused, Word};
 use super::{Job, Progress, composer, forecast, transport};
 use crate::replay::call::{Ask, Caller, Came, Got, Leave};
 use crate::session::Session;
@@ -36,6 +36,7 @@ pub(super) async fn sent(
         waited: Duration::ZERO,
         last_end: None,
         finished: BTreeSet::new(),
+        given_up: BTreeMap::new(),
     };
     let all = forecast(job).requests;
     let mut lives = Vec::new();
@@ -45,7 +46,12 @@ pub(super) async fn sent(
         if going.composer.is_warm_up(one) && !websocket {
             warm_ups += 1;
             let note = "a warm-up, which is sent on WebSockets only".to_owned();
-            lives.push((accepted_unsent(note), 0));
+            let live = Live {
+                result: LiveResult::Skipped,
+                note: Some(note),
+                ..Live::default()
+            };
+            lives.push((live, 0));
             continue;
         }
         if job.how.max_requests.is_some_and(|most| done >= most) {
@@ -61,11 +67,13 @@ pub(super) async fn sent(
         socket.close().await;
     }
     let mut run = model.at_endpoint(lives, going.waited);
-    let mut notes = Vec::new();
+    run.apply_incomplete(job.session);
+    let mut notes: Vec<String> = run.note.take().into_iter().collect();
     if stopped {
-        notes.push(format!(
-            "only the first {done} requests were sent (--max-requests)"
-        ));
+        notes.push(match done {
+            1 => "only the first request was sent (--max-requests)".to_owned(),
+            _ => format!("only the first {done} requests were sent (--max-requests)"),
+        });
     }
     if warm_ups > 0 {
         let s = if warm_ups == 1 { "" } else { "s" };
@@ -73,14 +81,6 @@ pub(super) async fn sent(
     }
     run.note = (!notes.is_empty()).then(|| notes.join("; "));
     run
-}
-
-fn accepted_unsent(note: String) -> Live {
-    Live {
-        result: LiveResult::Accepted,
-        note: Some(note),
-        ..Live::default()
-    }
 }
 
 /// A session on its way.
@@ -97,6 +97,8 @@ struct Going<'a> {
     last_end: Option<u64>,
     /// Calls of which the client sent a real output.
     finished: BTreeSet<String>,
+    /// Why nothing more is sent, over HTTP (`false`) or WebSockets (`true`).
+    given_up: BTreeMap<bool, String>,
 }
 
 impl Going<'_> {
@@ -109,6 +111,13 @@ impl Going<'_> {
         if let Some(why) = self.follow.as_ref().and_then(|it| it.parted(one.lane)) {
             let live = Live {
                 result: LiveResult::Parted,
+                note: Some(format!("not sent: {why}")),
+                ..Live::default()
+            };
+            return (live, 0);
+        }
+        if let Some(why) = self.given_up.get(&websocket) {
+            let live = Live {
                 note: Some(format!("not sent: {why}")),
                 ..Live::default()
             };
@@ -168,7 +177,10 @@ impl Going<'_> {
                 answers.push((named.id.clone(), kind));
                 continue;
             }
-            let mut live = self.live(one, &said, &composed);
+            if let Some(why) = hopeless(&came, &said) {
+                self.given_up.insert(websocket, why);
+            }
+            let mut live = self.live(one, &came, &said, &composed);
             self.remember(one, &came, &said, &mut live);
             return (live, sends);
         }
@@ -241,7 +253,7 @@ impl Going<'_> {
         came
     }
 
-    fn live(&self, one: &Outgoing, said: &Word, composed: &Composed) -> Live {
+    fn live(&self, one: &Outgoing, came: &Came, said: &Word, composed: &Composed) -> Live {
         let mut live = Live {
             injected: composed
                 .injected
@@ -254,6 +266,7 @@ impl Going<'_> {
             left_out: composed.left_out,
             bytes: composed.text.len() as u64,
             exact: composed.exact,
+            other_model: composed.other_model,
             input_items: composed.input_items,
             ..Live::default()
         };
@@ -266,6 +279,11 @@ impl Going<'_> {
                 live.status = Some(200);
                 let before = self.exchange(one).and_then(|it| it.answer.terminal);
                 let before = before.filter(|_| recorded.is_none() && same);
+                if *terminal == Terminal::Failed && before.is_none() {
+                    // it got through the door and no further: that is neither an acceptance nor a refusal
+                    live.result = LiveResult::Failed;
+                    live.message = Some(word::why_it_failed(came));
+                }
                 if let Some(before) = before.filter(|it| it != terminal) {
                     live.divergence = Some(Divergence {
                         what: "end",
@@ -408,6 +426,24 @@ impl Going<'_> {
     }
 }
 
+/// Why no later request will be answered otherwise, if that is so.
+fn hopeless(came: &Came, said: &Word) -> Option<String> {
+    match (came, said) {
+        (Came::Nothing(_), Word::Nothing { .. }) => {
+            Some("no answer came to the request before".to_owned())
+        }
+        (
+            Came::Answer(_),
+            Word::Nothing {
+                status: Some(status @ (300..=399 | 401 | 403 | 404 | 405 | 501)),
+                again: Again::No,
+                ..
+            },
+        ) => Some(format!("the request before was answered with {status}")),
+        _ => None,
+    }
+}
+
 /// An endpoint that has no WebSocket mode is not at fault.
 fn no_websocket(came: Came) -> Came {
     match came {
@@ -418,6 +454,13 @@ fn no_websocket(came: Came) -> Came {
                     got.status
                 ),
                 status: 501,
+                ..*got
+            }))
+        }
+        Came::Answer(got) if matches!(got.status, 401 | 403) && got.text.trim().is_empty() => {
+            Came::Answer(Box::new(Got {
+                text: "the WebSocket handshake is not allowed; where the endpoint offers none, --transport http sends the same over HTTP"
+                    .to_owned(),
                 ..*got
             }))
         }

@@ -69,8 +69,11 @@ pub async fn open(caller: &Caller, headers: &[(String, String)]) -> Result<Socke
 async fn handshake(caller: &Caller, headers: &[(String, String)]) -> Result<Socket, NoSocket> {
     let unreachable = |why: String| NoSocket::Unreachable(why);
     let upstream = caller.upstream();
-    let dialer =
+    let mut dialer =
         Dialer::new(Roots::Both, upstream.tls()).map_err(|error| unreachable(error.to_string()))?;
+    if upstream.is_loopback() {
+        dialer = dialer.without_proxies();
+    }
     let dialed = dialer
         .dial(upstream, true)
         .await

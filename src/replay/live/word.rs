@@ -67,8 +67,15 @@ pub fn read(came: &Came) -> Word {
     if (200..300).contains(&got.status) {
         return of_success(got);
     }
-    let found = find::find(&got.text);
-    let message = message_of(&found, &got.text);
+    // some say in an event stream, under a status of its own, what is wrong
+    let text = match &got.fold.error {
+        Some(error) if got.text.trim().is_empty() => &error.text,
+        _ => &got.text,
+    };
+    let found = find::find(text);
+    let message = message_of(&found, text);
+    let is_error = has_error(text) || got.fold.error.is_some();
+    let elsewhere = got.status == 405 || is_of_router(&message);
     let nothing = |again: Again, message: String| Word::Nothing {
         status: Some(got.status),
         message,
@@ -77,18 +84,35 @@ pub fn read(came: &Came) -> Word {
     match got.status {
         401 | 403 => nothing(Again::No, message),
         408 | 429 => nothing(Again::Request, message),
+        501 if found.named.is_none() => nothing(Again::No, message),
         // a gateway may hand a refusal on as an error of its own; whatever the status, this is what was said
         500.. if found.named.is_none() => nothing(Again::Request, message),
-        400.. if found.named.is_some() || has_error(&got.text) => {
+        400.. if found.named.is_some() || (is_error && !elsewhere) => {
             Word::Refused(refused(got.status, found, message))
         }
-        404 | 405 | 501 => nothing(
+        404 | 405 => nothing(
             Again::No,
             format!("there is no Responses API at this URL: {message}"),
         ),
-        300..400 => nothing(Again::No, format!("it sends elsewhere: {message}")),
+        300..400 => nothing(
+            Again::No,
+            match &got.location {
+                Some(to) => format!("it sends elsewhere, which is not followed: {}", clip(to)),
+                None => format!("it sends elsewhere: {message}"),
+            },
+        ),
         _ => nothing(Again::No, message),
     }
+}
+
+/// What an answer says that was begun and then failed.
+pub fn why_it_failed(came: &Came) -> String {
+    let text = match came {
+        Came::Answer(got) => got.fold.error.as_ref().map_or("", |error| &error.text),
+        Came::Nothing(_) => "",
+    };
+    let message = message_of(&find::find(text), text);
+    format!("the response failed: {message}")
 }
 
 fn of_success(got: &Got) -> Word {
@@ -201,6 +225,25 @@ fn has_error(text: &str) -> bool {
     said && !routed
 }
 
+/// Whether a message is about the URL, not about the request.
+fn is_of_router(message: &str) -> bool {
+    let said = message.trim().trim_end_matches('.').to_ascii_lowercase();
+    matches!(
+        &*said,
+        "not found" | "resource not found" | "page not found" | "404 page not found"
+    ) || [
+        "invalid url",
+        "unknown request url",
+        "unrecognized request url",
+        "cannot post",
+        "no route",
+        "not allowed to post",
+        "method not allowed",
+    ]
+    .iter()
+    .any(|begin| said.starts_with(begin))
+}
+
 fn clip(text: &str) -> String {
     let text = text.trim();
     let mut out: String = text.chars().take(SHOWN).collect();
@@ -225,6 +268,7 @@ mod tests {
             status,
             content_type: "application/json".to_owned(),
             retry_after: None,
+            location: None,
             fold,
             text: text.to_owned(),
             streamed: false,
@@ -243,6 +287,7 @@ mod tests {
             status: 200,
             content_type: "text/event-stream".to_owned(),
             retry_after: None,
+            location: None,
             fold,
             text: String::new(),
             streamed: true,
@@ -285,12 +330,43 @@ mod tests {
             (302, ""),
             (502, "<html>Bad gateway</html>"),
             (413, "too large"),
+            (
+                404,
+                r#"{"error":{"message":"Invalid URL (POST /v1/responses/responses)","type":"invalid_request_error"}}"#,
+            ),
+            (
+                404,
+                r#"{"error":{"code":"404","message":"Resource not found"}}"#,
+            ),
+            (
+                405,
+                r#"{"error":{"message":"Not allowed to POST on /v1/x.","type":"invalid_request_error"}}"#,
+            ),
         ] {
             assert!(
                 matches!(read(&got(status, text)), Word::Nothing { .. }),
                 "{status}"
             );
         }
+    }
+
+    #[test]
+    fn a_refusal_may_come_as_a_stream_under_its_own_status() {
+        let with = |status: u16, event: &str| {
+            let Came::Answer(mut got) = stream(&[event], Ended::Whole) else {
+                panic!()
+            };
+            got.status = status;
+            read(&Came::Answer(got))
+        };
+        let refused = r#"{"error":{"message":"No tool output found for function call c.","type":"invalid_request_error","param":"input","code":null}}"#;
+        assert!(
+            matches!(with(400, refused), Word::Refused(it) if it.status == 400 && it.named.is_some())
+        );
+        let late = r#"{"error":{"message":"Error processing stream start","type":"internal_server_error","code":"500"}}"#;
+        assert!(
+            matches!(with(500, late), Word::Nothing { message, .. } if message == "Error processing stream start")
+        );
     }
 
     #[test]

@@ -8,6 +8,12 @@ use super::{Event, View, describe};
 use crate::diff::{Difference, Kind, Op};
 use crate::report::cells;
 
+/// So many lines of a column one event takes at most.
+const LINES: usize = 6;
+
+/// So many characters of a value are shown at least, where the path leaves little room.
+const MIN_SHOWN: usize = 24;
+
 /// The differences with the equal events around them, left and right, in `width` columns.
 pub fn side_by_side(view: &View<'_>, found: &Difference, width: usize) -> String {
     let column = (width.max(24) - 3) / 2;
@@ -64,8 +70,15 @@ pub fn side_by_side(view: &View<'_>, found: &Difference, width: usize) -> String
             super::DETAILS
         };
         for detail in change.details.iter().take(shown) {
-            let side = |text: &Option<String>| match text {
-                Some(text) => format!("    {}: {}", detail.path, super::clip(text, 400)),
+            let room = (column * LINES).saturating_sub(detail.path.chars().count() + 12);
+            let (a, b) = super::near(
+                detail.left.as_deref().unwrap_or(""),
+                detail.right.as_deref().unwrap_or(""),
+                // wide characters take two columns
+                (room / 2).max(MIN_SHOWN),
+            );
+            let side = |text: &Option<String>, cut: &str| match text {
+                Some(_) => format!("    {}: {cut}", detail.path),
                 None => String::new(),
             };
             let sign = if matches!(detail.kind, Kind::Id { .. }) {
@@ -78,8 +91,13 @@ pub fn side_by_side(view: &View<'_>, found: &Difference, width: usize) -> String
                 view,
                 column,
                 sign,
-                (&side(&detail.left), &side(&detail.right)),
+                (&side(&detail.left, &a), &side(&detail.right, &b)),
             );
+        }
+        let rest = change.details.len().saturating_sub(shown) + change.more;
+        if rest > 0 {
+            let told = format!("    … and {rest} more differences");
+            let _ = writeln!(out, "{}", view.paint.faint(told));
         }
     }
     out
@@ -118,15 +136,23 @@ fn texts(
     sign: char,
     (left, right): (&str, &str),
 ) {
-    const LINES: usize = 6;
     let (a, b) = (
         wrapped(&cells(left), column),
         wrapped(&cells(right), column),
     );
     let count = a.len().max(b.len()).clamp(1, LINES);
+    let cut = |lines: &[String], at: usize, line: String| {
+        // a line that goes on says so
+        if at + 1 == LINES && lines.len() > LINES {
+            let mut line = line;
+            while line.width() + 1 > column && line.pop().is_some() {}
+            return line + "…";
+        }
+        line
+    };
     for at in 0..count {
         let side = |lines: &[String]| {
-            let line = lines.get(at).cloned().unwrap_or_default();
+            let line = cut(lines, at, lines.get(at).cloned().unwrap_or_default());
             let room = column.saturating_sub(line.width());
             format!("{line}{}", " ".repeat(room))
         };

@@ -128,13 +128,32 @@ fn events(session: &Session) -> Value {
         .threads
         .iter()
         .filter(|it| it.id.is_some() && it.stream == 0);
+    let mut types = std::collections::BTreeMap::<&str, u32>::new();
+    let mut ended = None;
+    for event in log.events.iter().filter(of_client) {
+        *types.entry(log.name(event)).or_default() += 1;
+        if matches!(event.what, crate::events::What::TurnEnded(_)) {
+            ended = Some(log.name(event));
+        }
+    }
+    let closed = ["item.completed", "item/completed", "item_completed"];
+    let closed: u32 = closed.iter().filter_map(|it| types.get(it)).sum();
+    let said = |what: crate::events::What| {
+        let events = log.events.iter().filter(of_client);
+        events.filter(|it| it.what == what).count()
+    };
     json!({
         "log": log.source.map(crate::events::Source::name),
         "events": log.events.iter().filter(of_client).count(),
+        "types": types,
+        "closed_items": closed,
+        "terminal": ended,
         "threads": threads.count(),
         "turns": turns.count(),
         "tool_calls": runs.count(),
         "messages": story.messages.len(),
+        "agent_messages": said(crate::events::What::AgentText),
+        "errors": said(crate::events::What::Error),
         "interrupts": story.interrupts.len(),
         "questions": story.asks.len(),
     })

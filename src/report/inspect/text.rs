@@ -185,6 +185,7 @@ fn head(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Resul
         match file.clock {
             Clock::Own => {}
             Clock::Matched => line.push_str(" · times by what it shares with the others"),
+            Clock::Shifted => line.push_str(" · its clock moved to that of the others"),
             Clock::None => line.push_str(" · no times"),
         }
         if open > 0 {
@@ -220,7 +221,7 @@ fn end(out: &mut dyn io::Write, timeline: &Timeline, paint: Paint) -> io::Result
             .map_or(0, |entry| entry.line);
         writeln!(
             out,
-            "  {} {} asked for at line {line}: nobody answered",
+            "  {} {} asked for at line {line}: no answer is on file",
             ask.asking.name(),
             safe(&ask.id)
         )?;

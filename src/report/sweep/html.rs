@@ -49,6 +49,12 @@ pub fn html(swept: &Swept<'_>) -> String {
         sweep.points,
         sweep.judged
     );
+    if let Some(citation) = swept.contract {
+        let lines = [Some(citation.words()), citation.warning.clone()];
+        for line in lines.iter().flatten() {
+            let _ = writeln!(out, "<p>{}</p>", escaped(line));
+        }
+    }
     picture(&mut out, swept);
     legend(&mut out, swept);
     table(&mut out, swept);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Swept;
-use crate::report::json::SCHEMA;
+use crate::report::json::{SCHEMA, contract};
 use crate::strategy::interrupt::Base;
 use crate::sweep::{Cell, Example};
 
@@ -54,6 +54,7 @@ pub fn json(swept: &Swept<'_>) -> Value {
         "first_cuts": sweep.first_cuts,
         "failing": swept.failing().map(|(situation, _)| sweep.key(situation, swept.chosen)).collect::<Vec<_>>(),
         "baseline": swept.known.is_some(),
+        "contract": swept.contract.map(contract),
         "cells": cells,
     })
 }

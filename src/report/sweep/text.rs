@@ -18,6 +18,10 @@ pub fn text(swept: &Swept<'_>, paint: Paint, verbose: bool, columns: Option<usiz
     if verbose {
         others(&mut out, swept, paint);
     }
+    if let Some(citation) = swept.contract {
+        out.push('\n');
+        crate::report::text::cite(&mut out, citation);
+    }
     match columns {
         Some(columns) => fitted(&out, columns),
         None => out,

@@ -201,6 +201,10 @@ impl Builder<'_> {
             file.thread_id.clone_from(&thread);
         }
         if self.file == 0 {
+            if let Some(thread) = &meta.thread_id {
+                let parent = meta.parent_thread.as_deref();
+                self.rollout.events.begins(0, thread, parent);
+            }
             self.rollout.meta = meta;
         } else if !paginated {
             self.unfit = true;

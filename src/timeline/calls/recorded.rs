@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cause, OpenCall, Tool};
 use crate::endpoint::References;
-use crate::ids::{CallKey, ItemIndex, ResponseKey};
+use crate::events::{Event, How, Id, What, canonical};
+use crate::ids::{CallKey, ItemIndex, LineNo, ResponseKey};
 use crate::session::exchange::{Exchange, Purpose, Recording, Terminal};
 use crate::wire::item::{Flags, ItemKind};
 
 pub(super) fn open_calls(recording: &Recording) -> Vec<OpenCall> {
     let lanes = recording.lanes.len().max(1) as u32;
+    let aborts = Aborts::of(recording);
     let mut found: Vec<OpenCall> = (0..lanes)
-        .flat_map(|lane| Lane::read(recording, lane).open())
+        .flat_map(|lane| Lane::read(recording, lane, &aborts).open())
         .collect();
     found.sort_by_key(|call| (call.exchange, call.item));
     found
@@ -30,10 +32,12 @@ struct Lane<'a> {
     references: References,
     /// Whether something later says that the turn was aborted.
     aborted_at: Vec<usize>,
+    /// The last line on which the client says that a turn of this thread was aborted; 0 if it does not.
+    last_abort: LineNo,
 }
 
 impl<'a> Lane<'a> {
-    fn read(recording: &'a Recording, number: u32) -> Self {
+    fn read(recording: &'a Recording, number: u32, aborts: &Aborts<'_>) -> Self {
         let of_lane = |exchange: &&Exchange| {
             exchange.lane == number && exchange.purpose != Purpose::NotJudged
         };
@@ -46,6 +50,7 @@ impl<'a> Lane<'a> {
             carried: BTreeMap::new(),
             references: References::new(&recording.items),
             aborted_at: Vec::new(),
+            last_abort: aborts.last(number),
         };
         let mut last = crate::session::tree::Node::ROOT;
         for (at, exchange) in lane.exchanges.iter().enumerate() {
@@ -164,7 +169,11 @@ impl<'a> Lane<'a> {
                     cause: if stray && in_effect {
                         Cause::WrongKind
                     } else {
-                        self.cause(call, at, real.map(|(at, _)| *at), in_effect, answered)
+                        let made = self.recording.items.get(item).map_or(0, |it| it.line);
+                        match self.cause(call, at, real.map(|(at, _)| *at), in_effect, answered) {
+                            Cause::InFlight if self.last_abort > made => Cause::InterruptedAtEnd,
+                            cause => cause,
+                        }
                     },
                     tool,
                     effective: in_effect,
@@ -223,6 +232,40 @@ impl<'a> Lane<'a> {
         } else {
             Cause::Hidden
         }
+    }
+}
+
+/// The last line on which the client says that a turn was aborted, by thread.
+struct Aborts<'a>(&'a Recording, BTreeMap<Option<Id>, LineNo>);
+
+impl<'a> Aborts<'a> {
+    fn of(recording: &'a Recording) -> Self {
+        let aborted = |event: &&Event| matches!(event.what, What::TurnEnded(How::Aborted(_)));
+        let events = recording.events.events.iter().filter(aborted);
+        Self(recording, events.map(|it| (it.thread, it.line)).collect())
+    }
+
+    /// The last line that tells it of a lane's thread; 0 if none does.
+    fn last(&self, lane: u32) -> LineNo {
+        let Self(recording, aborts) = self;
+        if aborts.is_empty() {
+            return 0;
+        }
+        let name = recording.lanes.get(lane as usize);
+        let own = recording
+            .events
+            .find(&canonical(name.map_or("", |it| &*it.name)));
+        let named = own.and_then(|it| aborts.get(&Some(it)));
+        // where there is one conversation, whatever was aborted was its
+        let any = || {
+            aborts
+                .values()
+                .max()
+                .filter(|_| recording.lanes.len() < 2 && own.is_none())
+        };
+        let nameless = aborts.get(&None).filter(|_| recording.lanes.len() < 2);
+        let last = named.max(nameless).or_else(any);
+        last.copied().unwrap_or(0)
     }
 }
 

@@ -133,6 +133,28 @@ def sub_agent(driver):
     driver.over(turn)
 
 
+def replaced(driver):
+    turn = driver.turn("begin")
+    driver.tool("tool")
+    driver.client.wait_for(lambda it: it.get("method") == "item/started" and it["params"]["item"]["type"] == "commandExecution", "Codex says that the tool runs")
+    # the compaction takes the place of the turn; the interrupt was meant for that turn and ends the compaction
+    driver.ask("thread/compact/start", False, threadId=driver.thread)
+    driver.interrupt(turn, wait=False)
+    driver.over(turn)
+    over = lambda it: it.get("method") == "turn/completed" and it["params"]["turn"]["id"] != turn
+    driver.client.wait_for(over, "the compaction is over")
+
+
+def in_review(driver):
+    target = {"type": "custom", "instructions": "look at it"}
+    turn = driver.answer(driver.ask("review/start", threadId=driver.thread, target=target, delivery="inline"))["turn"]["id"]
+    driver.tool("tool")
+    # by the id that the app-server gave the review: it refuses it
+    driver.interrupt(turn)
+    (driver.folder.work / "over").touch()
+    driver.over(turn)
+
+
 def in_two(first, second):
     """The answers to a parent and to its sub-agent, told apart by what they are asked."""
     return {"conversations": [{"when": {"contains": "the parent begins"}, "turns": first}, {"when": {"contains": "the child's part"}, "turns": second}]}
@@ -156,6 +178,8 @@ CASES = (
         False,
         {("user_message_never_sent", "warning"): 1, ("unanswered_interrupt", "info"): 1},
     ),
+    ("replaced", {"turns": [call(endless("tool")), DONE, DONE]}, replaced, False, {("unanswered_interrupt", "info"): 1}),
+    ("in-review", {"turns": [call("echo $$ > tool.pid; until test -e over; do sleep 0.05; done"), DONE]}, in_review, False, {("unanswered_interrupt", "warning"): 1}),
     (
         "sub-agent",
         in_two([spawns("do the child's part"), call(endless("own"), "call_O", **ESCALATED), DONE], [call(endless("child"), "call_C", **ESCALATED), DONE]),
