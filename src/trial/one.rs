@@ -348,9 +348,12 @@ impl Tried<'_> {
         group: &mut Group,
     ) -> Waited {
         let deadline = Instant::now() + self.plan.limit;
-        let reached = || match self.is_reached(mock)? {
-            true => Some(Waited::Reached),
-            false => Some(Waited::Elsewhere),
+        let reached = || {
+            Some(if self.is_reached(mock)? {
+                Waited::Reached
+            } else {
+                Waited::Elsewhere
+            })
         };
         loop {
             if let Some(reached) = reached() {

@@ -178,7 +178,7 @@ fn painted(mark: Mark, letter: char, paint: Paint) -> String {
 }
 
 /// A column's name, with the strategy that it stands for.
-fn name_of(column: &Column) -> String {
+fn name_of(column: Column) -> String {
     let (name, resolved) = (column.strategy.name(), column.resolved.name());
     if resolved == name {
         name.to_owned()
@@ -190,7 +190,7 @@ fn name_of(column: &Column) -> String {
 fn legend(out: &mut String, swept: &Swept<'_>, paint: Paint, columns: Option<usize>) {
     let sweep = swept.sweep;
     out.push('\n');
-    let names: Vec<String> = sweep.columns.iter().map(name_of).collect();
+    let names: Vec<String> = sweep.columns.iter().copied().map(name_of).collect();
     let width = names.iter().map(String::len).max().unwrap_or(0);
     // the name, a letter in front of it and four numbers behind it
     let is_narrow = columns.is_some_and(|columns| width + 36 > columns);

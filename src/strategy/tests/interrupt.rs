@@ -274,7 +274,8 @@ fn files() -> Vec<PathBuf> {
 fn session(path: &Path) -> Option<Session> {
     let name = path.file_name()?.to_str()?;
     let bytes = std::fs::read(path).ok()?;
-    let bytes = if name.ends_with(".zst") {
+    let is_packed = path.extension().is_some_and(|it| it == "zst");
+    let bytes = if is_packed {
         zstd::decode_all(&bytes[..]).ok()?
     } else {
         bytes
