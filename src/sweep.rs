@@ -327,9 +327,14 @@ impl Worker<'_> {
         }
     }
 
+    /// Whether the column is that of the session's own client.
+    fn is_client(&self) -> bool {
+        self.column.strategy == Strategy::AsClient
+    }
+
     fn once(&mut self, points: &[Point]) {
         let session = self.session;
-        let strategy = self.strategy();
+        let strategy = (self.strategy(), self.is_client());
         let (variant, plan) = (self.variant, self.plan);
         let cells = &mut self.cells;
         interrupt::ask(

@@ -106,6 +106,28 @@ pub(super) fn chains(recording: &Recording) -> bool {
     known && requests().all(|it| it.request.store == Some(true))
 }
 
+/// What a client has of a turn that was interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// Everything that had happened.
+    #[default]
+    All,
+    /// Everything; killed, the id of a response only once its tools have ended, and nothing of what they gave (Codex to
+    /// 0.8).
+    LateIds,
+    /// Only what the user said, in memory and on disk (Codex 0.9 to 0.47, codex.md 1.8).
+    Turns,
+}
+
+/// What the client of a recording has of a turn that was interrupted.
+pub(super) fn keeps(recording: &Recording) -> Keeps {
+    match of_recording(recording) {
+        Strategy::PendingIds if chains(recording) => Keeps::LateIds,
+        Strategy::HistoryScan | Strategy::HistoryScan045 => Keeps::Turns,
+        _ => Keeps::All,
+    }
+}
+
 fn of_client(client: &Client) -> Strategy {
     match (
         client.name.as_deref(),

@@ -36,6 +36,7 @@ use crate::ids::{CallKey, ItemIndex, LineNo};
 use crate::session::Session;
 use crate::wire::item::{Author, Flags, Item, ItemKind, Items};
 
+use super::as_client::Keeps;
 use super::chained;
 use super::run::{Injected, Judged, Origin};
 use super::script::Script;
@@ -258,9 +259,12 @@ impl Told {
 /// Walks a session under one strategy and tells `sink`, for each point and each way to go on, what becomes of the next
 /// request: the point's index, the way's index, the result. Points are those of [`points()`] or some of them, in their
 /// order. `Upstream` is not asked of points at which no answer is under way, nor of rollouts, which hold no streams.
+///
+/// With `client` the one who goes on is the session's own client: what that is known to forget of an interrupted turn, or not
+/// to have on disk when it is killed, it does not send. Without, it is someone who has everything and uses the strategy.
 pub fn ask(
     session: &Session,
-    strategy: Strategy,
+    (strategy, client): (Strategy, bool),
     policies: &[(Policy, usize)],
     points: &[Point],
     nexts: &[Next],
@@ -270,7 +274,10 @@ pub fn ask(
     let own = strategy == Strategy::AsClient;
     let worlds = WorldSet::fixed(policies);
     match walked(session) {
-        Walked::Script(script) => {
+        Walked::Script(mut script) => {
+            if !client {
+                script.keeps = Keeps::All;
+            }
             wire::forks::ask(&script, resolved, own, worlds, points, nexts, sink);
         }
         Walked::Rollout(rollout) => {
@@ -286,6 +293,20 @@ pub fn resolve(session: &Session, strategy: Strategy) -> Strategy {
     match strategy {
         Strategy::AsClient => as_client::resolve(session),
         other => other,
+    }
+}
+
+impl Point {
+    /// What of this moment its client still has, in memory or, started again, on disk, if it goes on as `next` says. Where
+    /// another base than that of its habit is asked for, it has everything.
+    pub(super) fn left(&self, keeps: Keeps, next: Next, habit: Base) -> Keeps {
+        let runs = matches!(self.stage, Stage::InTool | Stage::SomeOutputs);
+        match (keeps, next.who) {
+            _ if next.base.is_some_and(|base| base != habit) => Keeps::All,
+            (Keeps::LateIds, Who::Kill) if runs => keeps,
+            (Keeps::Turns, Who::Kill | Who::Client) if self.stage != Stage::Idle => keeps,
+            _ => Keeps::All,
+        }
     }
 }
 

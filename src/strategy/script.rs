@@ -31,6 +31,8 @@ pub(super) struct Script {
     pub(super) led: Arc<Led>,
     /// Whether the client is known to chain, whatever its requests show.
     pub(super) chains: bool,
+    /// What its client has of a turn that was interrupted.
+    pub(super) keeps: as_client::Keeps,
 }
 
 /// One request.
@@ -74,6 +76,7 @@ impl Script {
             fingerprints: recording.fingerprints.clone(),
             tree: recording.tree.clone(),
             chains: as_client::chains(recording),
+            keeps: as_client::keeps(recording),
             ..Self::default()
         };
         let mut places: BTreeMap<u32, usize> = BTreeMap::new();

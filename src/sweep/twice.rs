@@ -26,7 +26,7 @@ impl Worker<'_> {
         let mut told: Vec<(usize, Next, Told)> = Vec::new();
         interrupt::ask(
             self.session,
-            self.strategy(),
+            (self.strategy(), self.is_client()),
             &self.plan.policies,
             &chosen,
             &by_habit,
@@ -46,7 +46,7 @@ impl Worker<'_> {
     }
 
     fn behind(&mut self, first: &Point, next: Next, told: &Told) {
-        let strategy = self.column.resolved;
+        let strategy = (self.column.resolved, self.is_client());
         let found = interrupt::answered(self.session, first, next, strategy, told);
         let Some((session, inside)) = found else {
             return;
@@ -67,7 +67,7 @@ impl Worker<'_> {
             .collect();
         interrupt::ask(
             &session,
-            self.column.resolved,
+            strategy,
             &plan.policies,
             &inside,
             &nexts,

@@ -18,13 +18,13 @@ pub fn answered(
     session: &Session,
     point: &Point,
     next: Next,
-    strategy: Strategy,
+    (strategy, client): (Strategy, bool),
     told: &Told,
 ) -> Option<(Session, Vec<Point>)> {
     if !matches!(told.outcome, Outcome::Accepted) || told.loops || next.who == Who::Kill {
         return None;
     }
-    let mut session = cut(session, point, next)?;
+    let mut session = cut(session, point, next, client)?;
     match &mut session {
         Session::Rollout(rollout) => {
             let call = new_call(&mut rollout.items);

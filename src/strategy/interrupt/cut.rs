@@ -7,14 +7,17 @@ use crate::session::exchange::{
     Answer, EndCause, Exchange, Recording, Request, Terminal, Transport,
 };
 use crate::session::tree::Node;
-use crate::strategy::{as_client, chained};
+use crate::strategy::as_client::{self, Keeps};
+use crate::strategy::chained;
 
 /// The session cut at a point, with the next request as its last one. What [`super::super::run()`] says of that request is
 /// what [`super::ask`] says of the point.
 ///
 /// `None` where a session cannot say what happens: a rollout that is rebuilt from state lines, a killed client of a
 /// recording, a request that the lane would not send by habit.
-pub fn cut(session: &Session, point: &Point, next: Next) -> Option<Session> {
+///
+/// With `client` it is the session's own client that goes on, as in [`super::ask`].
+pub fn cut(session: &Session, point: &Point, next: Next, client: bool) -> Option<Session> {
     if !super::applies(point, next) {
         return None;
     }
@@ -23,7 +26,7 @@ pub fn cut(session: &Session, point: &Point, next: Next) -> Option<Session> {
         Session::Rollout(rollout) => Some(Session::Rollout(of_rollout(rollout, point, next))),
         Session::Recording(_) if next.who == Who::Kill || next.base.is_some() => None,
         Session::Recording(recording) => {
-            cut_recording(recording, point, next).map(Session::Recording)
+            cut_recording(recording, point, next, client).map(Session::Recording)
         }
     }
 }
@@ -47,6 +50,7 @@ pub(in crate::strategy) fn cut_recording(
     recording: &Recording,
     point: &Point,
     next: Next,
+    client: bool,
 ) -> Option<Recording> {
     let mut cut = recording.clone();
     let at = cut
@@ -97,19 +101,28 @@ pub(in crate::strategy) fn cut_recording(
     if base == Base::Whole && goes_on {
         return None;
     }
+    let keeps = if client {
+        point.left(as_client::keeps(recording), next, habit)
+    } else {
+        Keeps::All
+    };
     let again = next.who == Who::Upstream;
     let chained = base != Base::Whole;
+    let turn = |it: &&Exchange| it.lane == lane && it.request.whole && it.turn == before.turn;
     let mut path = if chained && !again {
         Node::ROOT
+    } else if keeps == Keeps::Turns {
+        let first = cut.exchanges.iter().find(turn);
+        first.map_or(before.request.input, |it| it.request.input)
     } else {
         before.request.input
     };
-    let done = if chained {
+    let done = if chained || keeps == Keeps::Turns {
         &[][..]
     } else {
         &before.answer.done
     };
-    let held = if again && chained {
+    let held = if again && chained || keeps != Keeps::All {
         &[][..]
     } else if again {
         &state.later
@@ -139,7 +152,7 @@ pub(in crate::strategy) fn cut_recording(
         request: Request {
             previous: match base {
                 Base::Whole | Base::Conversation => None,
-                _ if again => before.request.previous,
+                _ if again || keeps == Keeps::LateIds => before.request.previous,
                 Base::Complete => complete,
                 Base::Seen => before.answer.response.or(complete),
             },

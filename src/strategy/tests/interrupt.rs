@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
+use serde_json::{Value, json};
 
 use super::rollouts::{any_op, write};
 use super::server::{any_mode, any_round, any_world, talk};
@@ -80,7 +81,7 @@ fn naive(
     };
     match session {
         Session::Recording(recording) => {
-            let script = of_recording(recording, point, next)?;
+            let script = of_recording(recording, point, next, own)?;
             Some(wire::run_script(&script, resolved, own, worlds))
         }
         Session::Rollout(rollout) if chained::is_chained(rollout) => {
@@ -88,7 +89,7 @@ fn naive(
             Some(wire::run_script(&script, resolved, own, worlds))
         }
         Session::Rollout(_) => {
-            let Session::Rollout(cut) = interrupt::cut(session, point, next)? else {
+            let Session::Rollout(cut) = interrupt::cut(session, point, next, own)? else {
                 return None;
             };
             let own = own && !cut.meta.recovered;
@@ -98,8 +99,8 @@ fn naive(
     }
 }
 
-fn of_recording(recording: &Recording, point: &Point, next: Next) -> Option<Script> {
-    let cut = interrupt::cut_recording(recording, point, next)?;
+fn of_recording(recording: &Recording, point: &Point, next: Next, client: bool) -> Option<Script> {
+    let cut = interrupt::cut_recording(recording, point, next, client)?;
     let never = Options {
         policies: Vec::new(),
         probe: Probe::Never,
@@ -187,7 +188,7 @@ fn compare(
         let mut all: Vec<(usize, usize, Told)> = Vec::new();
         interrupt::ask(
             session,
-            strategy,
+            (strategy, strategy == Strategy::AsClient),
             policies,
             &points,
             &NEXTS,
@@ -326,51 +327,75 @@ fn of_every_file() {
     }
 }
 
+/// A recording of one request whose answer is a call, by a Codex of this version.
+fn one_call(version: &str) -> Session {
+    let events = [
+        json!({"type": "response.created", "response": {"id": "resp_1"}}),
+        json!({"type": "response.output_item.done", "output_index": 0, "item":
+            {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "shell", "arguments": "{}"}}),
+        json!({"type": "response.completed", "response": {"id": "resp_1", "output": []}}),
+    ];
+    let lines = [
+        json!({"kind": "session", "format": 1, "id": "a"}),
+        json!({"kind": "request", "exchange": 1, "at_us": 1, "transport": "http", "method": "POST", "path": "/v1/responses",
+            "headers": [["user-agent", format!("codex_cli_rs/{version}")]],
+            "body": {"model": "m", "store": true, "input": [{"role": "user", "content": "begin"}]}}),
+        json!({"kind": "response", "exchange": 1, "at_us": 2, "status": 200}),
+        json!({"kind": "chunk", "exchange": 1, "at_us": 3, "text": super::server::sse(&events)}),
+        json!({"kind": "end", "exchange": 1, "at_us": 4, "cause": "complete"}),
+    ];
+    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    Session::Recording(crate::session::reader::read(lines.join("\n").as_bytes()).unwrap())
+}
+
+fn next_of(who: Who) -> Next {
+    Next { who, base: None }
+}
+
+/// What is said of the client's own next request if it is cut while its tool runs.
+fn told_in_tool(session: &Session, next: Next) -> Told {
+    let mut points = interrupt::points(session);
+    points.retain(|it| it.stage == interrupt::Stage::InTool);
+    let mut all = Vec::new();
+    let way = (Strategy::AsClient, true);
+    interrupt::ask(session, way, &[], &points, &[next], &mut |_, _, told| {
+        all.push(told);
+    });
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
 /// Codex 0.8 goes on from responses that are stored, and the first request of a thread does not show it: interrupted in its
 /// first tool, it sends the output of the call behind that response, where the API looks for it.
 #[test]
 fn a_client_that_chains_is_known_by_its_version() {
-    let of = |version: &str| {
-        let lines = [
-            serde_json::json!({"kind": "session", "format": 1, "id": "a"}),
-            serde_json::json!({"kind": "request", "exchange": 1, "at_us": 1, "transport": "http", "method": "POST", "path": "/v1/responses",
-                "headers": [["user-agent", format!("codex_cli_rs/{version}")]], "body": {"model": "m", "store": true, "input": [{"role": "user", "content": "begin"}]}}),
-            serde_json::json!({"kind": "response", "exchange": 1, "at_us": 2, "status": 200}),
-            serde_json::json!({"kind": "chunk", "exchange": 1, "at_us": 3, "text": super::server::sse(&[
-                serde_json::json!({"type": "response.created", "response": {"id": "resp_1"}}),
-                serde_json::json!({"type": "response.output_item.done", "output_index": 0, "item":
-                    {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "shell", "arguments": "{}"}}),
-                serde_json::json!({"type": "response.completed", "response": {"id": "resp_1", "output": []}}),
-            ])}),
-            serde_json::json!({"kind": "end", "exchange": 1, "at_us": 4, "cause": "complete"}),
-        ];
-        let text: String = lines
-            .iter()
-            .flat_map(|it| [it.to_string(), "\n".to_owned()])
-            .collect();
-        Session::Recording(crate::session::reader::read(text.as_bytes()).unwrap())
-    };
-    let in_tool = |session: &Session| {
-        let points = interrupt::points(session);
-        let points: Vec<Point> = points
-            .into_iter()
-            .filter(|it| it.stage == interrupt::Stage::InTool)
-            .collect();
-        let mut told = Vec::new();
-        interrupt::ask(
-            session,
-            Strategy::AsClient,
-            &[],
-            &points,
-            &NEXTS[..1],
-            &mut |_, _, it| told.push(it.outcome),
-        );
-        assert_eq!(told.len(), 1);
-        told.remove(0)
-    };
-    let old = of("0.8.0");
+    let old = one_call("0.8.0");
     assert_eq!(interrupt::habit(&old, 0), Some(Base::Complete));
-    assert_eq!(in_tool(&old), Outcome::Accepted);
-    let new = of("0.20.0");
+    let told = told_in_tool(&old, next_of(Who::Client));
+    assert_eq!(told.outcome, Outcome::Accepted);
+    let new = one_call("0.20.0");
     assert_eq!(interrupt::habit(&new, 0), Some(Base::Whole));
+}
+
+/// What a killed client had not written yet, it does not send: Codex 0.8 has no id of a response whose tools still run, and
+/// Codex 0.20 nothing of the turn but what the user said. Both begin anew, as the real ones do.
+#[test]
+fn a_killed_client_goes_on_from_what_is_on_disk() {
+    for version in ["0.8.0", "0.20.0", "0.45.0"] {
+        let session = one_call(version);
+        let told = told_in_tool(&session, next_of(Who::Kill));
+        assert_eq!(told.outcome, Outcome::Accepted, "{version}");
+        assert!(!told.changed, "{version}");
+    }
+    // the strategy by itself, in a client that has everything
+    let mut points = interrupt::points(&one_call("0.20.0"));
+    points.retain(|it| it.stage == interrupt::Stage::InTool);
+    let mut all = Vec::new();
+    let way = (Strategy::HistoryScan, false);
+    interrupt::ask(&one_call("0.20.0"), way, &[], &points, &[next_of(Who::Kill)], &mut |_, _, told| all.push(told));
+    assert!(matches!(all[0].outcome, Outcome::Depends { .. }));
+    // today's Codex writes each item as it comes, and repairs what it reads
+    let told = told_in_tool(&one_call("0.169.0"), next_of(Who::Kill));
+    assert_eq!(told.outcome, Outcome::Accepted);
+    assert!(told.changed);
 }

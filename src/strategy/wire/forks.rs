@@ -4,6 +4,8 @@
 //! taken back. The points of one answer only add to each other, and the whole answer is booked behind them over what
 //! they booked, so the books themselves are not copied.
 
+use std::collections::BTreeMap;
+
 use super::super::interrupt::{Base, Next, ORIGIN, Point, State, Told, Who, applies, user_message};
 use super::super::plan::Memory;
 use super::{Arrived, Ask, Lane, Node, Runner, Script, StateFault, WorldSet};
@@ -11,6 +13,7 @@ use crate::endpoint::Incoming;
 use crate::ids::{CallKey, ItemIndex, ResponseKey};
 use crate::session::exchange::Transport;
 use crate::strategy::Strategy;
+use crate::strategy::as_client::Keeps;
 use crate::wire::item::Flags;
 
 /// Judges the next request behind each of some points, which are in the order of the requests.
@@ -31,10 +34,18 @@ pub(in crate::strategy) fn ask(
     let habits = Habits::of(&script);
     let mut runner = Runner::new(&script, strategy, own, worlds);
     let mut points = points.iter().enumerate().peekable();
+    let mut turns: BTreeMap<u32, (u32, Node)> = BTreeMap::new();
     for (at, ask) in (0..).zip(&script.asks) {
         if points.peek().is_none() {
             return;
         }
+        let turn = turns
+            .entry(ask.incoming.lane)
+            .or_insert((ask.turn, ask.incoming.input));
+        if turn.0 != ask.turn {
+            *turn = (ask.turn, ask.incoming.input);
+        }
+        let began = turn.1;
         let mut lane = runner
             .lanes
             .remove(&ask.incoming.lane)
@@ -55,6 +66,7 @@ pub(in crate::strategy) fn ask(
                 point,
                 user,
                 habit: habits.of_ask(ask),
+                began,
                 before,
             };
             runner.fork(&fork, &mut lane, nexts, &mut |next, told| {
@@ -109,6 +121,8 @@ struct Fork<'a> {
     point: &'a Point,
     user: ItemIndex,
     habit: Base,
+    /// The input of the first request of its turn.
+    began: Node,
     /// The worlds that were left before the request was answered.
     before: WorldSet,
 }
@@ -224,6 +238,7 @@ impl Runner<'_> {
             let lives = state.over && next.who == Who::Client;
             base = if lives { Base::Complete } else { Base::Whole };
         }
+        let keeps = fork.point.left(self.script.keeps, next, fork.habit);
         let again = next.who == Who::Upstream;
         let chains = matches!(base, Base::Complete | Base::Seen | Base::Conversation);
         let mut input = if chains && !again {
@@ -231,7 +246,9 @@ impl Runner<'_> {
         } else {
             cut.incoming.input
         };
-        if base == Base::Whole {
+        if base == Base::Whole && keeps == Keeps::Turns {
+            input = fork.began;
+        } else if base == Base::Whole {
             // what the client goes on from by itself it would have to send as well
             if cut.incoming.previous.is_some() || cut.incoming.conversation.is_some() {
                 input = fork.arrived.logical;
@@ -243,12 +260,14 @@ impl Runner<'_> {
                 input = self.endpoint.extend(input, &state.later);
             }
         } else {
-            input = self.endpoint.extend(input, &state.outputs);
+            if keeps == Keeps::All {
+                input = self.endpoint.extend(input, &state.outputs);
+            }
             input = self.endpoint.extend(input, &[fork.user]);
         }
         let previous = match base {
             Base::Whole | Base::Conversation => None,
-            _ if again => cut.incoming.previous,
+            _ if again || keeps == Keeps::LateIds => cut.incoming.previous,
             Base::Complete => lane.last,
             Base::Seen => cut.response.or(lane.last),
         };
