@@ -353,13 +353,11 @@ fn hop<'a, W: Write>(
 
 /// How an exchange or a connection ended, of a file of our own; `None` if nothing was on file.
 fn end_of(own: &Object<'_>) -> Option<EndCause> {
-    match own.get("end").map(RawValue::get) {
-        Some("null") => None,
-        _ => {
-            let cause = own.text("end").as_deref().and_then(cause_of);
-            Some(cause.unwrap_or(EndCause::NotHeld))
-        }
+    if own.get("end").map(RawValue::get) == Some("null") {
+        return None;
     }
+    let cause = own.text("end").as_deref().and_then(cause_of);
+    Some(cause.unwrap_or(EndCause::NotHeld))
 }
 
 /// The numbers of the exchanges of a connection, last first, of a file of our own.

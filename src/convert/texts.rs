@@ -532,7 +532,7 @@ mod tests {
 
     #[test]
     fn an_event_that_is_too_long_is_measured_and_not_kept() {
-        let head = b"data: {\"type\":\"response.created\"}\ndata: \"";
+        let head = b"data: {\"type\":\"response.created\"}\n\ndata: \"";
         let long = std::io::repeat(b'a').take(MAX_FRAME as u64 + (2 << 20));
         let rest = b"\"\ndata: {\"type\":\"response.completed\"}\n";
         let mut writer = Writer::new(Vec::new());
@@ -540,7 +540,7 @@ mod tests {
         let written = writer.into_inner();
         assert!(written.len() < 4096, "{}", written.len());
         assert_eq!(done.problems.len(), 1);
-        assert_eq!(done.problems[0].line, 2);
+        assert_eq!(done.problems[0].line, 3);
         let found = counted(&written);
         assert_eq!((found[0].events, found.len()), (2, 1));
     }

@@ -209,15 +209,15 @@ fn trace<'a>(object: &Object<'a>, payload: &Object<'a>) -> Told<'a> {
         event.as_deref(),
         Some("turn_started" | "turn_complete" | "turn_aborted")
     );
-    let mut told = match payload.object("event_payload").filter(|_| of_turn) {
-        Some(message) => proto::message_told(&message, Source::CodexTrace),
-        None => {
-            let name = match event {
-                Some(event) => Cow::Owned(format!("{kind} {event}")),
-                None => kind,
-            };
-            Told::new(Source::CodexTrace, false, name)
-        }
+    let message = payload.object("event_payload").filter(|_| of_turn);
+    let mut told = if let Some(message) = message {
+        proto::message_told(&message, Source::CodexTrace)
+    } else {
+        let name = match event {
+            Some(event) => Cow::Owned(format!("{kind} {event}")),
+            None => kind,
+        };
+        Told::new(Source::CodexTrace, false, name)
     };
     let thread = object
         .text("thread_id")

@@ -153,14 +153,14 @@ fn ask_of(exchange: &Exchange, attempt_of: Option<usize>) -> Ask {
 
 /// Whether the endpoint took the request: it said so by its status, or, where a log does not hold that, by what it made.
 fn is_answered(answer: &Answer) -> bool {
-    let taken = match answer.status {
-        Some(status) => (200..300).contains(&status),
-        None => {
-            let terminal = answer.terminal;
-            !answer.done.is_empty()
-                || matches!(terminal, Some(Terminal::Completed | Terminal::Incomplete))
-        }
+    let made = || {
+        let terminal = answer.terminal;
+        !answer.done.is_empty()
+            || matches!(terminal, Some(Terminal::Completed | Terminal::Incomplete))
     };
+    let taken = answer
+        .status
+        .map_or_else(made, |status| (200..300).contains(&status));
     answer.refusal.is_none() && (taken || answer.response.is_some())
 }
 
