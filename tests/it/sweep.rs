@@ -159,6 +159,7 @@ fn a_matrix_of_forty_columns() {
         sweep: &swept,
         chosen: Strategy::AsClient,
         known: None,
+        contract: None,
     };
     let narrow = text(&report, Paint::default(), true, Some(40));
     assert!(
