@@ -392,7 +392,14 @@ fn a_killed_client_goes_on_from_what_is_on_disk() {
     points.retain(|it| it.stage == interrupt::Stage::InTool);
     let mut all = Vec::new();
     let way = (Strategy::HistoryScan, false);
-    interrupt::ask(&one_call("0.20.0"), way, &[], &points, &[next_of(Who::Kill)], &mut |_, _, told| all.push(told));
+    interrupt::ask(
+        &one_call("0.20.0"),
+        way,
+        &[],
+        &points,
+        &[next_of(Who::Kill)],
+        &mut |_, _, told| all.push(told),
+    );
     assert!(matches!(all[0].outcome, Outcome::Depends { .. }));
     // today's Codex writes each item as it comes, and repairs what it reads
     let told = told_in_tool(&one_call("0.169.0"), next_of(Who::Kill));
