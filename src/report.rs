@@ -55,8 +55,16 @@ pub fn safe(text: &str) -> String {
 /// A number and the word for it: "1 request", "2 requests".
 pub fn counted(count: impl TryInto<u64>, word: &str) -> String {
     let count = count.try_into().unwrap_or(u64::MAX);
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {word}{s}")
+    format!("{count} {word}{}", plural(count))
+}
+
+/// The end of a word for so many.
+pub(crate) fn plural(count: impl TryInto<u64>) -> &'static str {
+    if count.try_into().is_ok_and(|count| count == 1) {
+        ""
+    } else {
+        "s"
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::with::With;
 use crate::check::{self, Checked, Severity};
 use crate::redact::Lookout;
 use crate::report::ci::Case;
-use crate::report::{self, json};
+use crate::report::{self, counted, json};
 use crate::session::Session;
 use crate::strategy::{Options, Probe};
 use crate::wire::lines::Problem;
@@ -129,7 +129,6 @@ pub(super) fn run(
 }
 
 fn summary(found: &[Found], skipped: usize, output: &Output) {
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let sum = |severity: usize| {
         found
             .iter()
@@ -139,21 +138,21 @@ fn summary(found: &[Found], skipped: usize, output: &Output) {
     let lines: u64 = found.iter().map(|one| u64::from(one.lines)).sum();
     let problems: usize = found.iter().map(|one| one.problems.len()).sum();
     let mut said = format!(
-        "{}, {lines} line{}: {}, {}, {} informational",
-        count(found.len(), "session"),
-        if lines == 1 { "" } else { "s" },
-        count(sum(0), "error"),
-        count(sum(1), "warning"),
+        "{}, {}: {}, {}, {} informational",
+        counted(found.len(), "session"),
+        counted(lines, "line"),
+        counted(sum(0), "error"),
+        counted(sum(1), "warning"),
         sum(2)
     );
     if problems > 0 {
-        let _ = write!(said, "; {}", count(problems, "reading problem"));
+        let _ = write!(said, "; {}", counted(problems, "reading problem"));
     }
     if skipped > 0 {
         let _ = write!(
             said,
             "; {} passed over as no session (-v names them)",
-            count(skipped, "file")
+            counted(skipped, "file")
         );
     }
     output.note(&said);

@@ -14,6 +14,7 @@ use super::output::Output;
 use crate::convert::export::{self, ExportError};
 use crate::convert::{self, Capture, ConvertError};
 use crate::redact::{self, Redactor};
+use crate::report::counted;
 use crate::session::sniff::Foreign;
 use crate::session::writer::Writer;
 use crate::session::{self, Kind};
@@ -177,22 +178,19 @@ struct Said {
 impl Said {
     fn tell(&self, done: Option<u32>, given: Given, hides: bool, name: &str, output: &Output) {
         let mut said: Vec<String> = Vec::new();
-        let plural =
-            |count: u32, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         match (done, given) {
-            (Some(count), _) => said.push(format!("{} written", plural(count, "exchange"))),
-            (None, Given::Recording) if hides => said.push(plural(self.requests, "request")),
+            (Some(count), _) => said.push(format!("{} written", counted(count, "exchange"))),
+            (None, Given::Recording) if hides => said.push(counted(self.requests, "request")),
             (None, Given::Capture(kind)) => {
                 said.push(format!(
                     "{} converted ({kind})",
-                    plural(self.requests, "exchange")
+                    counted(self.requests, "exchange")
                 ));
             }
             (None, _) => {}
         }
         if let Some(secrets) = self.secrets {
-            let s = if secrets == 1 { "" } else { "s" };
-            said.push(format!("{secrets} different secret{s} hidden"));
+            said.push(format!("{} hidden", counted(secrets, "different secret")));
         }
         if !said.is_empty() {
             output.note(&said.join(", "));

@@ -9,7 +9,7 @@ pub use sides::side_by_side;
 use std::fmt::Write as _;
 
 use super::style::Paint;
-use super::{cells, safe};
+use super::{cells, plural, safe};
 use crate::diff::requests::Step;
 use crate::diff::words::{Budget, words_within};
 use crate::diff::{Change, Detail, Difference, Event, Kind, Op, Sequence, Side, What};
@@ -575,8 +575,4 @@ fn placed(sequence: &Sequence, at: u32) -> String {
         }
         None => String::new(),
     }
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }

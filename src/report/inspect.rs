@@ -1,10 +1,11 @@
-//! A session's timeline without a terminal: a transcript, a document, normalised events, a page.
+//! A session's timeline without a terminal: a transcript, a document, stable text, a page.
 
 pub mod events;
 pub mod html;
 pub mod json;
 pub mod text;
 
+use super::counted;
 use crate::check::{self, Finding, Named};
 use crate::events::Story;
 use crate::session::exchange::Recording;
@@ -15,13 +16,12 @@ use std::fmt::Write as _;
 pub fn log_words(recording: &Recording) -> String {
     let log = &recording.events;
     let story = Story::of(log);
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let kind = log.source.map_or("client events", |it| it.words());
     [
         kind.to_owned(),
-        count(log.events.len(), "event"),
-        count(story.turns.len(), "turn"),
-        count(story.runs.len(), "tool call"),
+        counted(log.events.len(), "event"),
+        counted(story.turns.len(), "turn"),
+        counted(story.runs.len(), "tool call"),
     ]
     .join(" · ")
 }

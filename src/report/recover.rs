@@ -133,9 +133,12 @@ pub fn text(recovered: &Recovered<'_>, paint: Paint, verbose: bool) -> String {
     if let Some(path) = recovered.lost {
         let _ = writeln!(
             out,
-            "left out         {} ({} entries)",
+            "left out         {} ({})",
             safe(&path.display().to_string()),
-            recovered.written.lost
+            match recovered.written.lost {
+                1 => "1 entry".to_owned(),
+                many => format!("{many} entries"),
+            }
         );
     }
     if let (Some(_), Some(id)) = (recovered.output, plan.thread_id()) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::live;
 use super::picture;
-use super::safe;
 use super::style::Paint;
+use super::{plural, safe};
 use crate::check::Severity;
 use crate::contract::Outcome;
 use crate::contract::lock::Citation;
@@ -108,10 +108,6 @@ fn beside(out: &mut String, report: &SessionReport, paint: Paint, verbose: bool)
     }
 }
 
-fn plural(count: u32) -> &'static str {
-    if count == 1 { "" } else { "s" }
-}
-
 fn head(out: &mut String, report: &SessionReport, paint: Paint) {
     let mut parts = vec![match report.era {
         Some(era) => format!("{} {era}", report.source),
@@ -127,10 +123,7 @@ fn head(out: &mut String, report: &SessionReport, paint: Paint) {
         Session::Rollout(_) => "rebuilt ",
         Session::Recording(_) => "",
     };
-    parts.push(format!(
-        "{count} {origin}request{}",
-        if count == 1 { "" } else { "s" }
-    ));
+    parts.push(format!("{count} {origin}request{}", plural(count)));
     let _ = writeln!(
         out,
         "{}  {}",

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::plural;
 use super::super::sweep::trial::Tried;
 use super::super::sweep::{Swept, place};
 use super::{Case, Level, MARKS, Mark, Outcome};
@@ -80,12 +81,7 @@ fn one(report: &Swept<'_>, situation: &Situation, cell: &Cell) -> Case {
     Case {
         name: format!("{}: {key}", report.path),
         outcome,
-        output: format!(
-            "{}: {} cut{}\n",
-            mark.words(),
-            cell.cuts,
-            if cell.cuts == 1 { "" } else { "s" }
-        ),
+        output: format!("{}: {} cut{}\n", mark.words(), cell.cuts, plural(cell.cuts)),
         marks: marks.into_iter().collect(),
     }
 }

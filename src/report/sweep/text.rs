@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Score, Swept, place};
-use crate::report::safe;
 use crate::report::style::Paint;
+use crate::report::{plural, safe};
 use crate::sweep::{Cell, Column, Mark, Situation};
 
 /// The matrix, its legend, and the failing cells of the deciding strategy; of all strategies if `verbose`. Where there are
@@ -70,7 +70,6 @@ fn shown(word: &str) -> usize {
 
 fn head(out: &mut String, swept: &Swept<'_>, paint: Paint) {
     let sweep = swept.sweep;
-    let plural = |count: u64| if count == 1 { "" } else { "s" };
     let _ = writeln!(
         out,
         "{}  {} · {} cut{} · {} state{} · {} requests judged",
@@ -291,7 +290,7 @@ fn untrue(out: &mut String, swept: &Swept<'_>, paint: Paint) {
             "  {}: {count} of {} cut{}, first: {}",
             named(swept, situation),
             cell.cuts,
-            if cell.cuts == 1 { "" } else { "s" },
+            plural(cell.cuts),
             safe(&place(example)),
         );
     }
@@ -329,7 +328,7 @@ fn one(out: &mut String, swept: &Swept<'_>, situation: &Situation, cell: &Cell) 
         "  {}: {count} of {} cut{}",
         named(swept, situation),
         cell.cuts,
-        if cell.cuts == 1 { "" } else { "s" },
+        plural(cell.cuts),
     );
     let Some(smallest) = &cell.smallest else {
         return;
