@@ -158,6 +158,8 @@ pub struct Sweep {
     pub judged: u64,
     /// How many first cuts the second ones were taken behind; 0 where none were asked for.
     pub first_cuts: usize,
+    /// Whether nothing shows what the next request goes on from, and the whole history is assumed.
+    pub base_assumed: bool,
     /// The rows, in order; each has a cell for each column, `None` where nothing was asked.
     pub rows: BTreeMap<Situation, Vec<Option<Cell>>>,
 }
@@ -264,6 +266,8 @@ pub fn sweep(session: &Session, plan: &Plan, progress: Progress<'_>) -> Sweep {
         points: points.len(),
         judged,
         first_cuts: first_cuts.into_inner(),
+        base_assumed: plan.nexts.iter().any(|next| next.base.is_none())
+            && !interrupt::habit_is_known(session),
         rows,
     }
 }

@@ -50,15 +50,15 @@ pub struct Cli {
 }
 
 const SESSIONS: &str = "\
-A SESSION is a file (a recording, a Codex rollout of any age, .jsonl or .jsonl.zst, one request body), '-' for stdin,
-a Codex thread id or its beginning, or a call id to look for in the Codex home. A path that exists wins; a file named
+A SESSION is a file (a recording, a Codex rollout of any age, .jsonl or .jsonl.zst, one request body), '-' for stdin, \
+a Codex thread id or its beginning, or a call id to look for in the Codex home. A path that exists wins; a file named \
 like a verb is written ./check.";
 
 macro_rules! concat_help {
     () => {
         "\
-A SESSION is a file (a recording, a Codex rollout of any age, .jsonl or .jsonl.zst, one request body), '-' for stdin,
-a Codex thread id or its beginning, or a call id to look for in the Codex home. A path that exists wins; a file named
+A SESSION is a file (a recording, a Codex rollout of any age, .jsonl or .jsonl.zst, one request body), '-' for stdin, \
+a Codex thread id or its beginning, or a call id to look for in the Codex home. A path that exists wins; a file named \
 like a verb is written ./check.
 
 Strategies (--recover):

@@ -29,6 +29,7 @@ mod answered;
 mod cut;
 mod points;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::contract::{Fault, Outcome, Policy, WorldSet};
@@ -350,6 +351,24 @@ pub fn habit(session: &Session, lane: u32) -> Option<Base> {
         }
     }
     Some(base)
+}
+
+/// Whether anything shows what the lanes of a session go on from: a second request, a conversation, or a client that is
+/// known. Where nothing does, the habit is a guess.
+pub fn habit_is_known(session: &Session) -> bool {
+    let Session::Recording(recording) = session else {
+        return true;
+    };
+    if (recording.client.name.as_deref()).is_some_and(|it| it.starts_with("codex")) {
+        return true;
+    }
+    let mut lanes = BTreeSet::new();
+    let mut requests = recording.exchanges.iter().filter(|it| it.request.whole);
+    requests.any(|it| {
+        it.request.conversation.is_some()
+            || cut::goes_on(it)
+            || (it.attempt == 1 && !lanes.insert(it.lane))
+    })
 }
 
 /// The items of a session.

@@ -716,3 +716,27 @@ fn a_cut_inside_an_event_leaves_what_the_event_before_it_left() {
         assert!(tried.get(kind).copied().unwrap_or(0) > 5, "{tried:?}");
     }
 }
+
+/// One request shows nothing of what its client goes on from.
+#[test]
+fn a_base_that_is_assumed_is_said() {
+    let sandbox = Sandbox::new();
+    let request = r#"{"request": {"input": [{"role": "user", "content": "begin"}]}, "status": 200, "body": ""}"#;
+    let one = sandbox.write("one.jsonl", request);
+    let one = one.to_str().unwrap();
+    let words = "assumed: the next request carries the whole history";
+    let done = run(&["sweep", one]);
+    assert!(done.out.contains(words), "{}", done.text());
+    let done = run(&["sweep", one, "--base", "whole"]);
+    assert!(!done.out.contains(words), "{}", done.text());
+    let two = run(&["sweep", one, "--format", "json"]);
+    assert_eq!(two.json()["base_assumed"], true);
+    assert!(
+        !run(&[
+            "sweep",
+            "rollouts/agents-python-second-stream/session.jsonl"
+        ])
+        .out
+        .contains(words)
+    );
+}

@@ -104,7 +104,7 @@ Set aside (--keep NAME compares it; --ignore NAME sets it aside under --strict):
   obfuscation, sequence
                   padding and numbers of streamed events (with --layer events)
 
-Paths (--ignore, --keep): a name alone means every member of that name; a longer path begins at the kind of the event
+Paths (--ignore, --keep): a name alone means every member of that name; a longer path begins at the kind of the event \
 (request, item, dropped, half, event, response, refusal, cut, line) or at its members, and '*' stands for one step:
   usage   request.tools   item.output.metadata.exit_code   content.*.annotations
 

@@ -13,9 +13,9 @@ use clap::Args;
 #[command(after_help = "\
 Exit status: 0 if the chosen strategy gets through everywhere, 1 if it fails anywhere, 4 if that cannot be told.
 
-A real client: with --first (and --next) the recording is served, the client is cut at each place as it really runs, and
-what it sends next is judged. In commands {base_url}, {home}, {work}, {cut}, {rollout} and {session} (its thread id) stand
-for values; they are split into words as a shell does it, but no shell runs. The same values are in REPLAY_BASE_URL,
+A real client: with --first (and --next) the recording is served, the client is cut at each place as it really runs, and \
+what it sends next is judged. In commands {base_url}, {home}, {work}, {cut}, {rollout} and {session} (its thread id) stand \
+for values; they are split into words as a shell does it, but no shell runs. The same values are in REPLAY_BASE_URL, \
 REPLAY_HOME and so on; HOME, CODEX_HOME, OPENAI_BASE_URL and OPENAI_API_KEY are set. See docs/sweep.md.
 
 Examples:

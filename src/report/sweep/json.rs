@@ -54,6 +54,7 @@ pub fn json(swept: &Swept<'_>) -> Value {
         "first_cuts": sweep.first_cuts,
         "failing": swept.failing().map(|(situation, _)| sweep.key(situation, swept.chosen)).collect::<Vec<_>>(),
         "baseline": swept.known.is_some(),
+        "base_assumed": sweep.base_assumed,
         "contract": swept.contract.map(contract),
         "cells": cells,
     })

@@ -18,6 +18,11 @@ pub fn text(swept: &Swept<'_>, paint: Paint, verbose: bool, columns: Option<usiz
     if verbose {
         others(&mut out, swept, paint);
     }
+    if swept.sweep.base_assumed {
+        out.push_str(
+            "\nassumed: the next request carries the whole history; no request of the session shows what it goes on from (--base)\n",
+        );
+    }
     if let Some(citation) = swept.contract {
         out.push('\n');
         crate::report::text::cite(&mut out, citation);
