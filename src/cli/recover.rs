@@ -1,12 +1,15 @@
 //! `replay recover`.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use serde_json::json;
-use similar::TextDiff;
+use similar::udiff::UnifiedHunkHeader;
+use similar::{Algorithm, ChangeTag};
 use tempfile::NamedTempFile;
 
 use super::Environment;
@@ -397,7 +400,8 @@ fn place(copy: NamedTempFile, target: &Path, force: bool) -> Result<(), CliError
     })
 }
 
-/// The difference as unified lines; `None` where the files are too large to be compared.
+/// The difference as unified lines; lines that differ in their ordinal alone count as equal. `None` where the files are too
+/// large to be compared.
 fn difference(source: &Source, copy: &Path) -> Result<Option<String>, CliError> {
     let failed = |error: io::Error| CliError::failed(error.to_string());
     let mut left = Vec::new();
@@ -414,8 +418,43 @@ fn difference(source: &Source, copy: &Path) -> Result<Option<String>, CliError> 
         String::from_utf8_lossy(&left),
         String::from_utf8_lossy(&right),
     );
-    let diff = TextDiff::configure()
-        .timeout(std::time::Duration::from_secs(5))
-        .diff_lines(left.as_ref(), right.as_ref());
-    Ok(Some(diff.unified_diff().context_radius(1).to_string()))
+    let (left, right) = (lines(&left), lines(&right));
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let keys = |lines: &[&str]| -> Vec<String> { lines.iter().map(|it| apart(it)).collect() };
+    let (left_keys, right_keys) = (keys(&left), keys(&right));
+    let ops = similar::capture_diff_slices_deadline(
+        Algorithm::Myers,
+        &left_keys,
+        &right_keys,
+        Some(deadline),
+    );
+    let mut out = String::new();
+    for hunk in similar::group_diff_ops(ops, 1) {
+        let _ = writeln!(out, "{}", UnifiedHunkHeader::new(&hunk));
+        for change in hunk.iter().flat_map(|op| op.iter_slices(&left, &right)) {
+            let (sign, lines) = match change {
+                (ChangeTag::Delete, lines) => ('-', lines),
+                (ChangeTag::Insert, lines) => ('+', lines),
+                (ChangeTag::Equal, lines) => (' ', lines),
+            };
+            for line in lines {
+                let _ = writeln!(out, "{sign}{line}");
+            }
+        }
+    }
+    Ok(Some(out))
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().collect()
+}
+
+/// A line without its ordinal: behind an added line all are counted anew, and that alone is no difference worth seeing.
+fn apart(line: &str) -> String {
+    let name = "\"ordinal\":";
+    let Some((before, behind)) = line.split_once(name) else {
+        return line.to_owned();
+    };
+    let behind = behind.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{before}{name}{behind}")
 }
