@@ -7,7 +7,7 @@ use clap::Args;
 /// Find out by some forty tiny requests which contract an endpoint keeps
 ///
 /// Sends made-up histories (calls without outputs, outputs without calls) and reads what the endpoint says of them. What is
-/// settled that way is written into a file that replay, check and serve go by with --contract FILE.
+/// settled that way is written into a file that replay, check, sweep, shrink and serve go by with --contract FILE.
 #[expect(clippy::doc_markdown, reason = "the help texts stand as they are")]
 #[derive(Debug, Args)]
 #[command(after_help = "\
