@@ -18,7 +18,7 @@ use crate::contract::Policy;
 use crate::contract::lock::Citation;
 use crate::replay::{self, SessionReport};
 use crate::report::ci::Case;
-use crate::report::{json, story, text};
+use crate::report::{counted, json, story, text};
 use crate::session::Session;
 use crate::session::exchange;
 use crate::session::label::Label;
@@ -64,12 +64,12 @@ pub(super) fn run(
         return Err(CliError::usage("--with takes one session at a time"));
     }
     let with = With::read(&args.with, environment)?;
-    let mut reports: Vec<SessionReport> = Vec::new();
-    let mut status = unread.iter().map(|error| error.exit).max().unwrap_or(0);
-    if !output.is_json() {
-        for error in &unread {
-            output.complain(error);
-        }
+    let mut told = Told {
+        several,
+        ..Told::default()
+    };
+    for error in unread {
+        told.leave_out(error, output)?;
     }
     let mut passed_over: Vec<CliError> = Vec::new();
     for source in &sources {
@@ -88,15 +88,10 @@ pub(super) fn run(
                 passed_over.push(error);
                 continue;
             }
-            Err(error) if several => {
-                status = status.max(error.exit);
-                if !output.is_json() {
-                    output.complain(&error);
-                }
-                unread.push(error);
+            Err(error) => {
+                told.leave_out(error, output)?;
                 continue;
             }
-            Err(error) => return Err(error),
         };
         let mut report = replay::replay(&source.name(), session, &strategies, &options);
         if report.is_empty() {
@@ -105,14 +100,7 @@ pub(super) fn run(
                 passed_over.push(error);
                 continue;
             }
-            if !several {
-                return Err(error);
-            }
-            status = status.max(error.exit);
-            if !output.is_json() {
-                output.complain(&error);
-            }
-            unread.push(error);
+            told.leave_out(error, output)?;
             continue;
         }
         with.note(&report.session, output);
@@ -125,51 +113,33 @@ pub(super) fn run(
         report.contract.clone_from(&citation);
         report.labels = labels::read(source, &report.session, &report.wanted());
         label_probes(&mut report, probe);
-        status = status.max(report.verdict().exit());
-        if output.is_text() {
-            if !reports.is_empty() {
-                output.data("\n")?;
-            }
-            output.data(&text::session(
-                &report,
-                &table,
-                output.paint,
-                output.verbose,
-            ))?;
-        }
+        told.show(&report, &table, output)?;
         if let Some(folder) = &args.write_story {
             write_story(folder, source, &report, output)?;
         }
-        reports.push(report);
+        told.reports.push(report);
     }
     if let Some(target) = &target {
         let sent = target::send(args, target, ready, &options, output)?;
         for (source, mut report) in sent {
             if report.is_empty() {
-                let error = nothing(&source, &report.session);
-                if !several {
-                    return Err(error);
-                }
-                status = status.max(error.exit);
-                if !output.is_json() {
-                    output.complain(&error);
-                }
-                unread.push(error);
+                told.leave_out(nothing(&source, &report.session), output)?;
                 continue;
             }
             with.note(&report.session, output);
             report.findings = check::beside(&report.session, &with.named(), &report.open_calls);
             report.contract.clone_from(&citation);
             label_probes(&mut report, probe);
-            status = status.max(report.verdict().exit());
-            if output.is_text() {
-                let blank = if reports.is_empty() { "" } else { "\n" };
-                let text = text::session(&report, &[], output.paint, output.verbose);
-                output.data(&format!("{blank}{text}"))?;
-            }
-            reports.push(report);
+            told.show(&report, &[], output)?;
+            told.reports.push(report);
         }
     }
+    let Told {
+        reports,
+        unread,
+        status,
+        ..
+    } = told;
     if let (Some(error), true) = (passed_over.first(), reports.is_empty() && unread.is_empty()) {
         return Err(error.clone());
     }
@@ -189,10 +159,9 @@ pub(super) fn run(
     } else {
         output.note("");
         if !passed_over.is_empty() {
-            let s = if passed_over.len() == 1 { "" } else { "s" };
             output.note(&format!(
-                "{} file{s} of these folders passed over as no session",
-                passed_over.len()
+                "{} of these folders passed over as no session",
+                counted(passed_over.len(), "file")
             ));
         }
         if target.is_none() {
@@ -216,6 +185,47 @@ pub(super) fn run(
             let unreadable = if unread.is_empty() { 0 } else { 3 };
             Ok(u8::from(wrong > 0).max(unreadable))
         }
+    }
+}
+
+/// What was told so far.
+#[derive(Default)]
+struct Told {
+    reports: Vec<SessionReport>,
+    /// What could not be read or replayed.
+    unread: Vec<CliError>,
+    /// The highest exit status.
+    status: u8,
+    /// Whether there is more than one session: the others are told if one cannot be.
+    several: bool,
+}
+
+impl Told {
+    fn leave_out(&mut self, error: CliError, output: &Output) -> Result<(), CliError> {
+        if !self.several {
+            return Err(error);
+        }
+        self.status = self.status.max(error.exit);
+        if !output.is_json() {
+            output.complain(&error);
+        }
+        self.unread.push(error);
+        Ok(())
+    }
+
+    fn show(
+        &mut self,
+        report: &SessionReport,
+        table: &[Run],
+        output: &mut Output,
+    ) -> Result<(), CliError> {
+        self.status = self.status.max(report.verdict().exit());
+        if output.is_text() {
+            let blank = if self.reports.is_empty() { "" } else { "\n" };
+            let text = text::session(report, table, output.paint, output.verbose);
+            output.data(&format!("{blank}{text}"))?;
+        }
+        Ok(())
     }
 }
 
