@@ -37,6 +37,8 @@ mod disk;
 mod history;
 mod json;
 mod lens;
+mod measured;
+mod named;
 mod normal;
 mod order;
 pub mod requests;

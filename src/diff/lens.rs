@@ -7,36 +7,11 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hasher as _};
 
 use super::json::{Node, parse};
+use super::measured::{without_date, without_times};
+use super::named::{is_id, is_uuid, may_quote, process};
 use super::rules::{Path, Rules, mix};
 use crate::ids::Interner;
 use crate::wire::raw::push_string;
-
-/// Members whose text is an id wherever they stand.
-const IDS: [&str; 23] = [
-    "approval_request_id",
-    "callId",
-    "call_id",
-    "conversation",
-    "conversation_id",
-    "encrypted_content",
-    "forked_from_id",
-    "itemId",
-    "item_id",
-    "parent_thread_id",
-    "parent_turn_id",
-    "previous_response_id",
-    "process_id",
-    "prompt_cache_key",
-    "response_id",
-    "root_turn_id",
-    "session_id",
-    "threadId",
-    "thread_id",
-    "turnId",
-    "turn_id",
-    "window_id",
-    "x-client-request-id",
-];
 
 /// Words shorter than this are no ids inside of texts.
 const SHORTEST: usize = 6;
@@ -72,24 +47,8 @@ pub(super) struct Lens<'a> {
     pub(super) known: &'a Interner,
 }
 
-/// Whether a member holds an id.
-pub(super) fn is_id(path: &Path<'_>) -> bool {
-    let name = path.name();
-    if name == "id" {
-        // ids of prompts, files and tools in a request are the user's own words
-        return path.top() != "request"
-            || path.depth() == 3 && path.parent.is_some_and(|it| it.name() == "conversation");
-    }
-    IDS.binary_search(&name).is_ok()
-}
-
 /// The members of an object.
 pub(super) type Members<'a> = [(Cow<'a, str>, Node<'a>)];
-
-/// Whether the text of a member may be JSON.
-fn may_quote(path: &Path<'_>) -> bool {
-    matches!(path.name(), "arguments" | "output" | "input") || path.is_in_item_output()
-}
 
 impl Lens<'_> {
     /// How the text at a place is to be looked at.
@@ -333,92 +292,6 @@ impl Lens<'_> {
     }
 }
 
-/// Puts the ids of a value into a table: those of members that hold ids, and UUIDs in texts.
-pub(super) fn collect(node: &Node<'_>, path: &Path<'_>, into: &mut Interner) {
-    match node {
-        Node::Text(text) if !text.is_empty() && is_id(path) => {
-            into.intern(text.as_bytes());
-        }
-        Node::Number(number) if path.name() == "session_id" => {
-            into.intern(process(number).as_bytes());
-        }
-        Node::Text(text) => {
-            uuids(text, into);
-            refused(text, into);
-            if may_quote(path) {
-                processes(text, path, into);
-            }
-        }
-        Node::List(list) => {
-            for (at, node) in list.iter().enumerate() {
-                collect(node, &path.index(at), into);
-            }
-        }
-        Node::Object(members) => {
-            for (key, node) in members {
-                collect(node, &path.key(key), into);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// How a process that a Codex tool left running is called; clients know it by a number.
-pub(super) fn process(number: &str) -> String {
-    format!("process-{number}")
-}
-
-/// Processes that the output of a Codex tool, or the arguments of a call, speak of.
-fn processes(text: &str, path: &Path<'_>, into: &mut Interner) {
-    if text.starts_with('{') && text.contains("\"session_id\"") {
-        if let Some(node) = parse(text) {
-            collect(&node, path, into);
-        }
-        return;
-    }
-    for line in text.lines().take(HEADER.len()) {
-        if let Some(number) = line.strip_prefix(RUNNING) {
-            into.intern(process(number).as_bytes());
-        }
-    }
-}
-
-const RUNNING: &str = "Process running with session ID ";
-
-/// The id that a refusal names, which may stand nowhere else.
-fn refused(text: &str, into: &mut Interner) {
-    const LONGEST: usize = 64 << 10;
-    let may_refuse = ["No tool ", "not found", "Duplicate"]
-        .iter()
-        .any(|it| text.contains(it));
-    if text.len() <= LONGEST
-        && may_refuse
-        && let Some(named) = crate::wire::refusal::find::find(text).named
-        && !named.id.is_empty()
-    {
-        into.intern(named.id.as_bytes());
-    }
-}
-
-fn uuids(text: &str, into: &mut Interner) {
-    if text.len() < 36 || memchr::memchr(b'-', text.as_bytes()).is_none() {
-        return;
-    }
-    for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')) {
-        if is_uuid(word) {
-            into.intern(word.as_bytes());
-        }
-    }
-}
-
-fn is_uuid(word: &str) -> bool {
-    word.len() == 36
-        && word.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
-}
-
 fn of(kind: u8, text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write_u8(kind);
@@ -426,148 +299,10 @@ fn of(kind: u8, text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Lines that begin the text of a Codex tool's output.
-const HEADER: [&str; 13] = [
-    "Chunk ID: ",
-    "Exit code: ",
-    "Original token count: ",
-    "Process exited with code ",
-    "Process running with session ID ",
-    // its JavaScript tool
-    "Script completed\n",
-    "Script failed\n",
-    "Script running with cell ID ",
-    "Script terminated\n",
-    "Total output lines: ",
-    "Wall time ",
-    "Wall time: ",
-    "Output:",
-];
-
-/// The text of a message without the day on which Codex says that it was sent.
-fn without_date(text: &str) -> Cow<'_, str> {
-    const OPEN: &str = "<current_date>";
-    const CLOSE: &str = "</current_date>";
-    if !text.trim_start().starts_with("<environment_context>") {
-        return Cow::Borrowed(text);
-    }
-    let Some((before, (date, behind))) = text
-        .split_once(OPEN)
-        .and_then(|(before, rest)| Some((before, rest.split_once(CLOSE)?)))
-    else {
-        return Cow::Borrowed(text);
-    };
-    if date.len() != 10 || !date.bytes().all(|it| it.is_ascii_digit() || it == b'-') {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(format!("{before}{OPEN}…{CLOSE}{behind}"))
-}
-
-/// The output of a Codex tool without chunk id and wall time: only in its header, not in what the tool wrote.
-pub(super) fn without_times(text: &str) -> Cow<'_, str> {
-    if let Some(rest) = text.strip_prefix("aborted by user after ")
-        && rest
-            .strip_suffix('s')
-            .is_some_and(|it| it.parse::<f64>().is_ok())
-    {
-        return Cow::Borrowed("aborted by user after …");
-    }
-    if !HEADER.iter().any(|start| text.starts_with(start)) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (line, behind) = rest.split_at(rest.find('\n').map_or(rest.len(), |at| at + 1));
-        if !HEADER.iter().any(|start| line.starts_with(start)) {
-            break;
-        }
-        rest = behind;
-        let end = if line.ends_with('\n') { "\n" } else { "" };
-        if line.starts_with("Wall time ") {
-            out.push_str("Wall time …");
-            out.push_str(end);
-            continue;
-        }
-        match line.split_once(": ") {
-            _ if line.starts_with(RUNNING) => {
-                let (words, number) = line.trim_end().rsplit_once(' ').unwrap_or((line, ""));
-                out.push_str(words);
-                out.push(' ');
-                out.push_str(&process(number));
-                out.push_str(end);
-            }
-            Some((name @ ("Chunk ID" | "Wall time"), _)) => {
-                out.push_str(name);
-                out.push_str(": …");
-                out.push_str(end);
-            }
-            _ => out.push_str(line),
-        }
-        if line.starts_with("Output:") {
-            break;
-        }
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::named::collect;
     use super::*;
-
-    #[test]
-    fn the_table_of_ids_is_sorted() {
-        assert!(IDS.is_sorted());
-    }
-
-    #[test]
-    fn times_are_taken_out_of_headers_only() {
-        assert_eq!(
-            without_times("Chunk ID: abc\nWall time: 0.1 seconds\nOutput:\nWall time: 3\n"),
-            "Chunk ID: …\nWall time: …\nOutput:\nWall time: 3\n"
-        );
-        assert_eq!(
-            without_times("Wall time: 0.8 seconds\naborted by user"),
-            "Wall time: …\naborted by user"
-        );
-        assert_eq!(without_times("ok\nWall time: 3"), "ok\nWall time: 3");
-        assert_eq!(
-            without_times("aborted by user after 3.8s"),
-            "aborted by user after …"
-        );
-    }
-
-    #[test]
-    fn the_javascript_tool_has_a_header_of_its_own() {
-        assert_eq!(
-            without_times("Script completed\nWall time 0.3 seconds\nOutput:\nWall time 1\n"),
-            "Script completed\nWall time …\nOutput:\nWall time 1\n"
-        );
-        assert_eq!(
-            without_times("Script completed twice"),
-            "Script completed twice"
-        );
-    }
-
-    #[test]
-    fn a_run_of_a_command_is_told_from_other_json() {
-        let known = Interner::default();
-        let item = |id: &str, seconds: &str, more: &str| {
-            let json = format!(r#"{{"chunk_id":"{id}","wall_time_seconds":{seconds}{more}}}"#);
-            let json = serde_json::to_string(&json).unwrap();
-            format!(
-                r#"{{"type":"custom_tool_call_output","output":[{{"type":"input_text","text":{json}}}]}}"#
-            )
-        };
-        let run = r#","exit_code":0,"output":"hi""#;
-        let one = print(&item("a1", "0.1", run), &known).0;
-        assert_eq!(one, print(&item("b2", "0.25", run), &known).0);
-        // what another tool says is what it says
-        let other = print(&item("a1", "0.1", ""), &known).0;
-        assert_ne!(other, print(&item("b2", "0.1", ""), &known).0);
-        assert_ne!(other, print(&item("a1", "0.2", ""), &known).0);
-    }
 
     #[test]
     fn the_day_is_taken_out_of_what_codex_says_of_its_surroundings() {
@@ -589,6 +324,25 @@ mod tests {
             print(&said("2026-11-20"), &known).0,
             print(&said("2026-11-21"), &known).0
         );
+    }
+
+    #[test]
+    fn a_run_of_a_command_is_told_from_other_json() {
+        let known = Interner::default();
+        let item = |id: &str, seconds: &str, more: &str| {
+            let json = format!(r#"{{"chunk_id":"{id}","wall_time_seconds":{seconds}{more}}}"#);
+            let json = serde_json::to_string(&json).unwrap();
+            format!(
+                r#"{{"type":"custom_tool_call_output","output":[{{"type":"input_text","text":{json}}}]}}"#
+            )
+        };
+        let run = r#","exit_code":0,"output":"hi""#;
+        let one = print(&item("a1", "0.1", run), &known).0;
+        assert_eq!(one, print(&item("b2", "0.25", run), &known).0);
+        // what another tool says is what it says
+        let other = print(&item("a1", "0.1", ""), &known).0;
+        assert_ne!(other, print(&item("b2", "0.1", ""), &known).0);
+        assert_ne!(other, print(&item("a1", "0.2", ""), &known).0);
     }
 
     fn print(item: &str, known: &Interner) -> (u64, Vec<IdAt>) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::json::parse;
-use super::lens::collect;
+use super::named::collect;
 use super::rules::Path;
 use crate::ids::{self, Interner, ItemIndex, LineNo};
 use crate::wire::item::ItemKind;

@@ -6,7 +6,8 @@ use similar::{Algorithm, DiffOp};
 
 use super::bind::Bound;
 use super::json::Node;
-use super::lens::{IdAt, Lens, Members, Piece, Seen, process};
+use super::lens::{IdAt, Lens, Members, Piece, Seen};
+use super::named::process;
 use super::rules::Path;
 
 /// More differences of one event than this are counted, not listed.
