@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 
 use super::log::{Bytes, Hop, Log, Reply, Sent};
-use super::{ConvertError, Converted};
+use super::{ConvertError, Converted, texts};
 use crate::session::ReadError;
 use crate::session::writer::Writer;
 use crate::wire::lines::{Problem, Reason};
@@ -21,21 +21,13 @@ const NOT_HELD: [&str; 6] = [
     "ends of transports",
 ];
 
-/// A file may be as large as this: 256 MiB.
-const MAX_FILE: u64 = 256 << 20;
-
 /// Writes a recording out of a file of fixtures.
 pub(super) fn from_aimock<R: Read, W: Write>(
     reader: R,
     writer: &mut Writer<W>,
 ) -> Result<Converted, ConvertError> {
-    let mut bytes = Vec::new();
-    reader
-        .take(MAX_FILE)
-        .read_to_end(&mut bytes)
-        .map_err(ReadError::Io)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let text = text.trim_start_matches('\u{feff}').trim();
+    let text = texts::whole(reader)?;
+    let text = text.trim();
     let Some(file) = Object::read(text) else {
         let why = serde_json::from_str::<serde::de::IgnoredAny>(text)
             .err()

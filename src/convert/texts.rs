@@ -398,21 +398,30 @@ fn spelled<W: Write>(
     answers.frame(&frame, text.as_bytes())
 }
 
-/// A file of whole responses may be as large as this: 256 MiB.
+/// A file that is read as a whole may be as large as this: 256 MiB.
 const MAX_FILE: u64 = 256 << 20;
+
+/// The text of a file that is read as a whole, without the mark of its byte order.
+pub(super) fn whole<R: Read>(reader: R) -> Result<String, ConvertError> {
+    let mut bytes = Vec::new();
+    reader
+        .take(MAX_FILE)
+        .read_to_end(&mut bytes)
+        .map_err(ReadError::Io)?;
+    let mut text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    let mark = text.len() - text.trim_start_matches('\u{feff}').len();
+    text.drain(..mark);
+    Ok(text)
+}
 
 /// Writes a recording out of JSON responses, one or several behind each other.
 pub(super) fn from_responses<R: Read, W: Write>(
     reader: R,
     writer: &mut Writer<W>,
 ) -> Result<Converted, ConvertError> {
-    let mut bytes = Vec::new();
-    reader
-        .take(MAX_FILE)
-        .read_to_end(&mut bytes)
-        .map_err(ReadError::Io)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let text = text.trim_start_matches('\u{feff}');
+    let text = whole(reader)?;
+    let text = text.as_str();
     let mut log = Log::new(writer);
     let begun = log.begin("body of a response", &NOT_HELD, None);
     begun.map_err(ConvertError::Write)?;

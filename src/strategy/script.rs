@@ -68,6 +68,32 @@ pub(super) struct Ask {
     pub(super) restarted: bool,
 }
 
+impl Ask {
+    /// A request of the same lane that was not sent before and that nothing answers.
+    pub(super) fn without_answer(&self) -> Self {
+        Self {
+            exact: false,
+            attempt_of: None,
+            proven: false,
+            status: None,
+            refusal: None,
+            response: None,
+            answered: false,
+            complete: false,
+            done: Vec::new(),
+            half: Vec::new(),
+            incoming: self.incoming,
+            exchange: self.exchange,
+            turn: self.turn,
+            line: self.line,
+            origin: self.origin,
+            transport: self.transport,
+            apart: self.apart,
+            restarted: self.restarted,
+        }
+    }
+}
+
 impl Script {
     /// The requests of a recording.
     pub(super) fn of(recording: &Recording, options: &Options) -> Self {
@@ -227,16 +253,6 @@ fn probe_after(script: &mut Script, index: usize) -> Option<Ask> {
         turn: last.turn + 1,
         line: 0,
         origin: Origin::Probe,
-        exact: false,
-        attempt_of: None,
-        proven: false,
-        status: None,
-        refusal: None,
-        response: None,
-        answered: false,
-        complete: false,
-        done: Vec::new(),
-        half: Vec::new(),
-        ..last
+        ..last.without_answer()
     })
 }

@@ -150,19 +150,9 @@ fn of_chain(rollout: &Rollout, point: &Point, next: Next) -> Option<Script> {
     script.asks.push(Ask {
         incoming,
         turn: last.turn + 1,
-        exact: false,
-        attempt_of: None,
-        proven: false,
-        status: None,
-        refusal: None,
-        response: None,
-        answered: false,
-        complete: false,
-        done: Vec::new(),
-        half: Vec::new(),
         apart: true,
         restarted: next.who == Who::Kill,
-        ..last
+        ..last.without_answer()
     });
     Some(script)
 }

@@ -288,18 +288,10 @@ impl Runner<'_> {
             origin: ORIGIN,
             // sent once more as it is; otherwise the client may leave ids out
             exact: repeats && cut.exact,
-            transport: cut.transport,
             attempt_of: repeats.then_some(0),
-            proven: false,
-            status: None,
-            refusal: None,
-            response: None,
-            answered: false,
-            complete: false,
-            done: Vec::new(),
-            half: Vec::new(),
             apart: true,
             restarted: next.who == Who::Kill,
+            ..cut.without_answer()
         }
     }
 }
