@@ -6,3 +6,4 @@ mod originals;
 mod recordings;
 mod rollouts;
 mod server;
+mod talk;

@@ -12,7 +12,7 @@ use proptest::strategy::Strategy as _;
 use serde_json::{Value, json};
 
 use super::rollouts::{any_op, write};
-use super::server::{any_mode, any_round, any_world, talk};
+use super::talk::{any_mode, any_round, any_world, talk};
 use crate::contract::{Outcome, Policy, WorldSet};
 use crate::rollout::{NoLibrary, Rollout, reader};
 use crate::session::exchange::Recording;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use serde_json::Value;
 
-use super::server::{Answer, Ending, Fate, Mode, any_mode, any_round, any_world, talk};
+use super::talk::{Answer, Ending, Fate, Mode, any_mode, any_round, any_world, talk};
 use crate::check::{self, Rule, Severity};
 use crate::contract::tests::naive;
 use crate::contract::{Outcome, Policy, World};
